@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+/// The whole library. Each module also has a header of its own.
+#include <dashi/core.hpp>
