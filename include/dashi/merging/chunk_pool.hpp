@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/expects.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace dashi::merging {
+
+/// Calls work(worker, chunk) once for every chunk in [0, count) on at most `workers` threads and
+/// returns when all are done. Blocks; the calling thread is worker 0.
+///
+/// Chunks are claimed in increasing order, and a claimed chunk is always run to its end. So a chunk
+/// may wait for one with a smaller number without deadlock. After a chunk throws, no further one is
+/// claimed, and the exception of the smallest chunk that threw is rethrown after all threads are
+/// joined: since every smaller chunk was run, the exception does not depend on the thread count.
+template <class Work>
+void run_chunks(std::uint64_t count, int workers, Work&& work) {
+  DASHI_EXPECTS(workers >= 1, "run_chunks needs a worker, got " + std::to_string(workers));
+  std::mutex mutex;
+  std::uint64_t next = 0;
+  std::uint64_t failed = count;  // smallest chunk that threw
+  std::exception_ptr error;
+
+  auto const claim = [&]() -> std::uint64_t {
+    std::scoped_lock const lock(mutex);
+    return error || next == count ? count : next++;
+  };
+  auto const loop = [&](int worker) noexcept {
+    for (std::uint64_t chunk = claim(); chunk < count; chunk = claim()) {
+      try {
+        work(worker, chunk);
+      } catch (...) {
+        std::scoped_lock const lock(mutex);
+        if (chunk < failed) {
+          failed = chunk;
+          error = std::current_exception();
+        }
+      }
+    }
+  };
+
+  std::vector<std::thread> threads;
+  std::uint64_t const wanted = std::min<std::uint64_t>(count, static_cast<std::uint64_t>(workers));
+  try {
+    threads.reserve(static_cast<std::size_t>(wanted));
+    for (std::uint64_t worker = 1; worker < wanted; ++worker) {
+      threads.emplace_back(loop, static_cast<int>(worker));
+    }
+  } catch (std::exception const&) {
+    // No further thread or no memory for one: those that run, or this one alone, do all chunks.
+  }
+  loop(0);
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  if (error) {
+    std::rethrow_exception(error);
+  }
+}
+
+}  // namespace dashi::merging
