@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/io/dtype.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace dashi::merging {
+
+/// What to do with NaN and infinity in a member.
+enum class NonfinitePolicy {
+  error,      ///< FormatError with the tensor, the first index and the counts
+  propagate,  ///< any NaN, or infinities of both signs, give NaN; else infinity
+};
+
+/// What to do with a result of finite members that the output dtype cannot hold.
+enum class OverflowPolicy {
+  error,      ///< FormatError with the tensor, the first index and the count
+  saturate,   ///< the largest finite number of that sign
+  propagate,  ///< infinity, as IEEE rounding says
+};
+
+/// How a merge runs and what it may write.
+struct MergeOptions {
+  /// Of the tensors that are averaged: F16, BF16, F32 or F64. Nothing: that of the members, which
+  /// must then agree on it for every tensor.
+  std::optional<io::Dtype> dtype{};
+  NonfinitePolicy nonfinite = NonfinitePolicy::error;
+  OverflowPolicy overflow = OverflowPolicy::error;
+  bool strict_dtype = false;     ///< refuse members that store a tensor in different dtypes
+  bool allow_duplicate = false;  ///< accept two members with the same content
+  /// Digests of the members, computed in the same pass, for the provenance and against duplicates.
+  /// Members with an expected digest are always digested.
+  bool digests = true;
+  std::uint64_t memory_budget = std::uint64_t{1} << 30;  ///< bytes for buffers
+  int workers = 0;               ///< threads; 0: one for each processor
+  std::uint64_t chunk_bytes = 0; ///< per member and chunk; 0: chosen for the cache and the budget
+};
+using MeanOptions = MergeOptions;
+
+}  // namespace dashi::merging

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/io/checkpoint.hpp>
+#include <dashi/merging/decimal_weight.hpp>
+#include <dashi/merging/key_map.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace dashi::merging {
+
+/// One of the checkpoints that are merged.
+struct MergeMember {
+  std::string name;  ///< for people and provenance; often the path
+  std::shared_ptr<io::Checkpoint const> checkpoint{};
+  DecimalWeight weight{};
+  KeyMap keys{};
+  /// Digest that the content must have (io::member_digest, of their names), lower-case hexadecimal.
+  std::optional<std::string> digest{};
+};
+using MeanMember = MergeMember;
+
+/// Opens the checkpoint; its path is the name. Throws IoError and FormatError.
+inline MergeMember open_member(std::filesystem::path const& path, DecimalWeight weight = {},
+                               io::ReadOptions const& options = {}) {
+  return {.name = path.string(),
+          .checkpoint = std::make_shared<io::Checkpoint const>(path, options),
+          .weight = weight};
+}
+
+}  // namespace dashi::merging
