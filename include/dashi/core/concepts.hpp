@@ -50,10 +50,11 @@ concept MatrixView = detail::is_row_major_matrix<T>;
 /// Says in a sentence what keeps T from being an execution space.
 template <class T>
 consteval bool require_execution_space() {
-  static_assert(ExecutionSpace<T>,
-                "ExecutionSpace: the type must be a Kokkos execution space, such as "
-                "Kokkos::DefaultExecutionSpace, Kokkos::OpenMP or Kokkos::Serial; a memory space or a "
-                "Kokkos::Device is not one");
+  static_assert(
+      ExecutionSpace<T>,
+      "ExecutionSpace: the type must be a Kokkos execution space, such as "
+      "Kokkos::DefaultExecutionSpace, Kokkos::OpenMP or Kokkos::Serial; a memory space or a "
+      "Kokkos::Device is not one");
   return true;
 }
 
@@ -61,7 +62,8 @@ consteval bool require_execution_space() {
 template <class View, class Exec>
 consteval bool require_accessible() {
   require_execution_space<Exec>();
-  static_assert(bool(Kokkos::is_view_v<View>), "AccessibleFrom: the argument must be a Kokkos::View");
+  static_assert(bool(Kokkos::is_view_v<View>),
+                "AccessibleFrom: the argument must be a Kokkos::View");
   static_assert(AccessibleFrom<View, Exec>,
                 "AccessibleFrom: the view's memory cannot be reached from this execution space; "
                 "allocate it in Exec::memory_space, or copy it with Kokkos::deep_copy");

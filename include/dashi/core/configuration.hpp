@@ -15,11 +15,11 @@ namespace dashi {
 
 /// What this build is and what it runs on.
 struct Configuration {
-  std::string version;                        ///< of dashi
-  std::string backend;                        ///< provider of dense linear algebra by default
+  std::string version;  ///< of dashi
+  std::string backend;  ///< provider of dense linear algebra by default
   std::string kokkos_version;
   std::vector<std::string> execution_spaces;  ///< the default one first
-  int threads = 0;                            ///< of the host's default space; 0 before Kokkos starts
+  int threads = 0;  ///< of the host's default space; 0 before Kokkos starts
   std::string compiler;
   std::vector<std::string> instruction_sets;  ///< found at run time
 };
@@ -64,15 +64,16 @@ inline std::string joined(std::vector<std::string> const& words) {
 }  // namespace detail
 
 inline Configuration configuration() {
-  return {.version = DASHI_VERSION,
-          .backend = DASHI_BACKEND_NAME,
-          .kokkos_version = std::to_string(KOKKOS_VERSION / 10000) + "." +
-                            std::to_string(KOKKOS_VERSION / 100 % 100) + "." +
-                            std::to_string(KOKKOS_VERSION % 100),
-          .execution_spaces = detail::execution_space_names(),
-          .threads = Kokkos::is_initialized() ? Kokkos::DefaultHostExecutionSpace().concurrency() : 0,
-          .compiler = detail::compiler_name(),
-          .instruction_sets = instruction_sets()};
+  return {
+      .version = DASHI_VERSION,
+      .backend = DASHI_BACKEND_NAME,
+      .kokkos_version = std::to_string(KOKKOS_VERSION / 10000) + "." +
+                        std::to_string(KOKKOS_VERSION / 100 % 100) + "." +
+                        std::to_string(KOKKOS_VERSION % 100),
+      .execution_spaces = detail::execution_space_names(),
+      .threads = Kokkos::is_initialized() ? Kokkos::DefaultHostExecutionSpace().concurrency() : 0,
+      .compiler = detail::compiler_name(),
+      .instruction_sets = instruction_sets()};
 }
 
 /// One `name: value` a line.

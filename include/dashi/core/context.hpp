@@ -19,10 +19,11 @@ namespace dashi {
 /// instances are independent. One thread at a time may use a context.
 template <class Exec = Kokkos::DefaultExecutionSpace, class Provider = DefaultProviderOf<Exec>>
 class Context {
-  static_assert(ExecutionSpace<Exec>,
-                "Context: the first argument must be a Kokkos execution space, such as "
-                "Kokkos::DefaultExecutionSpace, Kokkos::OpenMP or Kokkos::Serial; a memory space or a "
-                "Kokkos::Device is not one");
+  static_assert(
+      ExecutionSpace<Exec>,
+      "Context: the first argument must be a Kokkos execution space, such as "
+      "Kokkos::DefaultExecutionSpace, Kokkos::OpenMP or Kokkos::Serial; a memory space or a "
+      "Kokkos::Device is not one");
 
  public:
   using execution_space = Exec;

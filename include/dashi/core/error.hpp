@@ -10,7 +10,8 @@
 
 namespace dashi {
 
-/// What went wrong, in the fields that a message and `--json` both print. Empty fields are left out.
+/// What went wrong, in the fields that a message and `--json` both print. Empty fields are left
+/// out.
 struct Diagnosis {
   std::string code;      ///< short stable identifier, kebab-case: "duplicate-key"
   std::string file;      ///< path as the user gave it; escaped when printed
@@ -22,7 +23,8 @@ struct Diagnosis {
 
 /// Text safe to print on one terminal line: control characters, backslashes and bytes above 0x7e
 /// that are not part of valid UTF-8 are shown as \xNN; valid UTF-8 passes unchanged, except
-/// C1 controls and the line and direction marks (U+2028-2029, U+200E-200F, U+202A-202E, U+2066-2069).
+/// C1 controls and the line and direction marks (U+2028-2029, U+200E-200F, U+202A-202E,
+/// U+2066-2069).
 inline std::string escaped(std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
   auto const byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -30,8 +32,13 @@ inline std::string escaped(std::string_view text) {
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size();) {
     unsigned char const c = byte(i);
-    std::size_t const length = c < 0x80 ? 1 : c >= 0xf0 && c < 0xf5 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
-    bool printable = length == 1 ? c >= 0x20 && c != 0x7f && c != '\\' : length > 1 && i + length <= text.size();
+    std::size_t const length = c < 0x80                ? 1
+                               : c >= 0xf0 && c < 0xf5 ? 4
+                               : c >= 0xe0             ? 3
+                               : c >= 0xc2             ? 2
+                                                       : 0;
+    bool printable =
+        length == 1 ? c >= 0x20 && c != 0x7f && c != '\\' : length > 1 && i + length <= text.size();
     std::uint32_t point = length == 4 ? c & 0x07U : length == 3 ? c & 0x0fU : c & 0x1fU;
     for (std::size_t k = 1; printable && k < length; ++k) {
       printable = (byte(i + k) & 0xc0U) == 0x80U;
@@ -41,7 +48,8 @@ inline std::string escaped(std::string_view text) {
       bool const overlong = (length == 3 && point < 0x800) || (length == 4 && point < 0x10000);
       bool const surrogate = point >= 0xd800 && point <= 0xdfff;
       bool const mark = point < 0xa0 || (point >= 0x200e && point <= 0x200f) ||
-                        (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+                        (point >= 0x2028 && point <= 0x202e) ||
+                        (point >= 0x2066 && point <= 0x2069);
       printable = c < 0xf5 && !overlong && !surrogate && !mark && point <= 0x10ffff;
     }
     if (printable) {
@@ -92,7 +100,8 @@ class FormatError : public Error {
   using Error::Error;
 };
 
-/// An argument the caller's user chose that has no meaning: a weight, an option, a count (exit status 2).
+/// An argument the caller's user chose that has no meaning: a weight, an option, a count (exit
+/// status 2).
 class UsageError : public Error {
  public:
   using Error::Error;
@@ -123,8 +132,8 @@ enum class IoStage {
   transfer,  ///< reading, writing, syncing: 74
 };
 
-/// The operating system refused. Permission errors (EACCES, EPERM, EROFS on create) end with 77 or 73
-/// as dashi::exit_status says.
+/// The operating system refused. Permission errors (EACCES, EPERM, EROFS on create) end with 77 or
+/// 73 as dashi::exit_status says.
 class IoError : public Error {
  public:
   IoError(IoStage stage, int system_error, Diagnosis diagnosis)

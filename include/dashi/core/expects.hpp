@@ -17,10 +17,11 @@ namespace dashi::detail {
 
 }  // namespace dashi::detail
 
-/// Host-side precondition of a public function: throws PreconditionError naming condition and place.
-#define DASHI_EXPECTS(condition, message)                                             \
-  do {                                                                                \
-    if (!(condition)) {                                                               \
+/// Host-side precondition of a public function: throws PreconditionError naming condition and
+/// place.
+#define DASHI_EXPECTS(condition, message)                                              \
+  do {                                                                                 \
+    if (!(condition)) {                                                                \
       ::dashi::detail::precondition_failed(#condition, __FILE__, __LINE__, (message)); \
-    }                                                                                 \
+    }                                                                                  \
   } while (false)

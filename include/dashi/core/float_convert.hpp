@@ -50,7 +50,7 @@ KOKKOS_INLINE_FUNCTION constexpr To narrow(Wide wide) noexcept {
   // With equal biases (bfloat16 from float) the formats' subnormals line up by themselves.
   U rounded = shift_right_to_nearest<U>(magnitude - (U{rebias} << W::fraction_bits), U{shift});
   if constexpr (rebias > 0) {
-    constexpr U first_normal = U{rebias + 1};  // the smallest exponent with a normal result
+    constexpr U first_normal = U{rebias + 1};    // the smallest exponent with a normal result
     constexpr U most = U{W::fraction_bits + 2};  // half of this is below every rounding point
     U const exponent = magnitude >> W::fraction_bits;
     U const lacking = exponent < first_normal ? first_normal - exponent : U{0};
@@ -123,9 +123,10 @@ KOKKOS_INLINE_FUNCTION constexpr Wide widen_to(From from) noexcept {
 /// their one NaN 0x80 widens to a positive one.
 template <class To, Overflow Mode = Overflow::ieee, class From>
 KOKKOS_INLINE_FUNCTION constexpr To convert(From from) noexcept {
-  static_assert(FloatType<To> && FloatType<From>,
-                "dashi::convert: both types must have a FloatFormat: double, float, Float16, BFloat16, "
-                "Float8E4M3, Float8E5M2, Float8E4M3Fnuz, Float8E5M2Fnuz");
+  static_assert(
+      FloatType<To> && FloatType<From>,
+      "dashi::convert: both types must have a FloatFormat: double, float, Float16, BFloat16, "
+      "Float8E4M3, Float8E5M2, Float8E4M3Fnuz, Float8E5M2Fnuz");
   if constexpr (std::is_same_v<To, From>) {
     return from;
   } else if constexpr (std::is_same_v<To, double> ||

@@ -8,8 +8,8 @@
 namespace dashi {
 
 /// Storage types for small floating-point numbers: their bits, nothing else, the same size in every
-/// build and on every device. They have no arithmetic and no comparison; convert (float_convert.hpp),
-/// compute, convert back.
+/// build and on every device. They have no arithmetic and no comparison; convert
+/// (float_convert.hpp), compute, convert back.
 struct Float16 {
   std::uint16_t bits;  ///< IEEE binary16
 };
@@ -57,15 +57,15 @@ struct FloatFormatOf {
   static constexpr Bits fraction_mask = static_cast<Bits>((Bits{1} << FractionBits) - 1);
   static constexpr Bits exponent_mask = static_cast<Bits>(magnitude_mask - fraction_mask);
   /// Bits of the largest finite number; a larger magnitude is infinity or NaN.
-  static constexpr Bits largest_finite = static_cast<Bits>(
-      magnitude_mask - (has_infinity                       ? fraction_mask + Bits{1}
-                        : Special == SpecialValues::nan_only ? Bits{1}
-                                                           : Bits{0}));
+  static constexpr Bits largest_finite =
+      static_cast<Bits>(magnitude_mask - (has_infinity ? fraction_mask + Bits{1}
+                                          : Special == SpecialValues::nan_only ? Bits{1}
+                                                                               : Bits{0}));
   /// Quiet NaN without payload.
-  static constexpr Bits nan = static_cast<Bits>(
-      has_infinity                         ? exponent_mask | (Bits{1} << (FractionBits - 1))
-      : Special == SpecialValues::nan_only ? magnitude_mask
-                                           : sign_mask);
+  static constexpr Bits nan =
+      static_cast<Bits>(has_infinity ? exponent_mask | (Bits{1} << (FractionBits - 1))
+                        : Special == SpecialValues::nan_only ? magnitude_mask
+                                                             : sign_mask);
 };
 
 }  // namespace detail
@@ -78,7 +78,8 @@ template <>
 struct FloatFormat<double>
     : detail::FloatFormatOf<std::uint64_t, 52, 11, 1023, SpecialValues::ieee> {};
 template <>
-struct FloatFormat<float> : detail::FloatFormatOf<std::uint32_t, 23, 8, 127, SpecialValues::ieee> {};
+struct FloatFormat<float> : detail::FloatFormatOf<std::uint32_t, 23, 8, 127, SpecialValues::ieee> {
+};
 template <>
 struct FloatFormat<Float16> : detail::FloatFormatOf<std::uint16_t, 10, 5, 15, SpecialValues::ieee> {
 };
@@ -89,8 +90,8 @@ template <>
 struct FloatFormat<Float8E4M3>
     : detail::FloatFormatOf<std::uint8_t, 3, 4, 7, SpecialValues::nan_only> {};
 template <>
-struct FloatFormat<Float8E5M2> : detail::FloatFormatOf<std::uint8_t, 2, 5, 15, SpecialValues::ieee> {
-};
+struct FloatFormat<Float8E5M2>
+    : detail::FloatFormatOf<std::uint8_t, 2, 5, 15, SpecialValues::ieee> {};
 template <>
 struct FloatFormat<Float8E4M3Fnuz>
     : detail::FloatFormatOf<std::uint8_t, 3, 4, 8, SpecialValues::unsigned_zero> {};
@@ -100,6 +101,8 @@ struct FloatFormat<Float8E5M2Fnuz>
 
 /// Any type with a FloatFormat.
 template <class T>
-concept FloatType = requires { typename FloatFormat<T>::Bits; };
+concept FloatType = requires {
+  typename FloatFormat<T>::Bits;
+};
 
 }  // namespace dashi

@@ -50,17 +50,17 @@ class Philox {
       : key_{{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)}},
         base_{{0U, place.sample << 8,
                place.sample >> 24 | static_cast<std::uint32_t>(place.step << 8),
-               static_cast<std::uint32_t>(place.step >> 24 & 0xffffU) |
-                   std::uint32_t{place.purpose} << 16}} {
+               static_cast<std::uint32_t>(place.step >> 24 & 0xffffU) | std::uint32_t{place.purpose}
+                                                                            << 16}} {
     KOKKOS_IF_ON_HOST((DASHI_EXPECTS(place.step >> 40 == 0, "a step has at most 40 bits");))
   }
 
   /// Four words of 32 random bits; index < 2^40.
   KOKKOS_INLINE_FUNCTION PhiloxBlock block(std::uint64_t index) const {
-    return philox4x32_10({{static_cast<std::uint32_t>(index),
-                           base_[1] | static_cast<std::uint32_t>(index >> 32 & 0xffU), base_[2],
-                           base_[3]}},
-                         key_);
+    return philox4x32_10(
+        {{static_cast<std::uint32_t>(index),
+          base_[1] | static_cast<std::uint32_t>(index >> 32 & 0xffU), base_[2], base_[3]}},
+        key_);
   }
 
   /// In [0, 1): a multiple of 2^-24 (float) or 2^-53 (double).

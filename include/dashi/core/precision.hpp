@@ -51,13 +51,21 @@ struct Fp16Mixed {
 namespace detail {
 
 template <class T>
-concept HasStorage = requires { requires FloatType<typename T::storage>; };
+concept HasStorage = requires {
+  requires FloatType<typename T::storage>;
+};
 template <class T>
-concept HasCompute = requires { requires FloatType<typename T::compute>; };
+concept HasCompute = requires {
+  requires FloatType<typename T::compute>;
+};
 template <class T>
-concept HasAccumulate = requires { requires FloatType<typename T::accumulate>; };
+concept HasAccumulate = requires {
+  requires FloatType<typename T::accumulate>;
+};
 template <class T>
-concept HasMaster = requires { requires FloatType<typename T::master>; };
+concept HasMaster = requires {
+  requires FloatType<typename T::master>;
+};
 
 template <class T>
 constexpr double unit_roundoff() {
@@ -73,18 +81,21 @@ constexpr double unit_roundoff() {
 /// Says which member a precision policy lacks.
 template <class P>
 consteval bool require_precision() {
-  static_assert(detail::HasStorage<P>,
-                "Precision: declare 'using storage = ...;', the element type of arrays, a type with a "
-                "dashi::FloatFormat");
+  static_assert(
+      detail::HasStorage<P>,
+      "Precision: declare 'using storage = ...;', the element type of arrays, a type with a "
+      "dashi::FloatFormat");
   static_assert(detail::HasCompute<P>,
                 "Precision: declare 'using compute = ...;', the type of arithmetic, a type with a "
                 "dashi::FloatFormat");
-  static_assert(detail::HasAccumulate<P>,
-                "Precision: declare 'using accumulate = ...;', the type of long sums, a type with a "
-                "dashi::FloatFormat");
-  static_assert(detail::HasMaster<P>,
-                "Precision: declare 'using master = ...;', the type of the optimizer's copy, a type "
-                "with a dashi::FloatFormat");
+  static_assert(
+      detail::HasAccumulate<P>,
+      "Precision: declare 'using accumulate = ...;', the type of long sums, a type with a "
+      "dashi::FloatFormat");
+  static_assert(
+      detail::HasMaster<P>,
+      "Precision: declare 'using master = ...;', the type of the optimizer's copy, a type "
+      "with a dashi::FloatFormat");
   return true;
 }
 

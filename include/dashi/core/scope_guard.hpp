@@ -14,8 +14,8 @@ namespace dashi {
 
 namespace detail {
 
-/// Sets the floating-point control of every thread of the host's pool; returns what was found there.
-/// With one index a thread and a static schedule, index i is always the same thread.
+/// Sets the floating-point control of every thread of the host's pool; returns what was found
+/// there. With one index a thread and a static schedule, index i is always the same thread.
 inline std::vector<FloatingControl> exchange_pool_control(std::vector<FloatingControl> wanted) {
   using Host = Kokkos::DefaultHostExecutionSpace;
   FloatingControl* const control = wanted.data();

@@ -85,30 +85,31 @@ struct FirstNoted {
 
 /// to[i] = convert(from[i]), with counts of what did not survive as a finite number.
 /// Views of equal length that do not overlap. Fences: the counts are on the host.
-template <Overflow Mode = Overflow::ieee, class Exec, class Provider, VectorView From, VectorView To>
-  requires AccessibleFrom<From, Exec> && AccessibleFrom<To, Exec>
-ConversionCounts convert_values(Context<Exec, Provider>& ctx, From const& from, To const& to) {
-  using Source = typename From::non_const_value_type;
-  using Target = typename To::value_type;
-  static_assert(FloatType<Source> && FloatType<Target>,
-                "dashi::convert_values: element types must have a dashi::FloatFormat");
-  static_assert(!std::is_const_v<Target>, "dashi::convert_values: the target is const");
-  DASHI_EXPECTS(from.extent(0) == to.extent(0), "source and target must have the same length");
-  auto const size = static_cast<Index>(from.extent(0));
-  using Policy = Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>;
-  constexpr Index block = detail::conversion_block<Exec>;
+template <Overflow Mode = Overflow::ieee, class Exec, class Provider, VectorView From,
+          VectorView To>
+  requires AccessibleFrom<From, Exec> && AccessibleFrom<To, Exec> ConversionCounts
+  convert_values(Context<Exec, Provider>& ctx, From const& from, To const& to) {
+    using Source = typename From::non_const_value_type;
+    using Target = typename To::value_type;
+    static_assert(FloatType<Source> && FloatType<Target>,
+                  "dashi::convert_values: element types must have a dashi::FloatFormat");
+    static_assert(!std::is_const_v<Target>, "dashi::convert_values: the target is const");
+    DASHI_EXPECTS(from.extent(0) == to.extent(0), "source and target must have the same length");
+    auto const size = static_cast<Index>(from.extent(0));
+    using Policy = Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>;
+    constexpr Index block = detail::conversion_block<Exec>;
 
-  detail::ConversionSums sums;
-  Kokkos::parallel_reduce("dashi::convert_values",
-                          Policy(ctx.exec(), 0, size / block + (size % block != 0 ? 1 : 0)),
-                          detail::ConvertValues<Exec, Mode, Source, Target>{from, to}, sums);
-  ConversionCounts counts{sums.overflowed, sums.infinite, sums.nan, -1};
-  if (counts.total() > 0) {
-    Kokkos::parallel_reduce("dashi::convert_values", Policy(ctx.exec(), 0, size),
-                            detail::FirstNoted<Exec, Source, Target>{from},
-                            Kokkos::Min<Index>(counts.first));
+    detail::ConversionSums sums;
+    Kokkos::parallel_reduce("dashi::convert_values",
+                            Policy(ctx.exec(), 0, size / block + (size % block != 0 ? 1 : 0)),
+                            detail::ConvertValues<Exec, Mode, Source, Target>{from, to}, sums);
+    ConversionCounts counts{sums.overflowed, sums.infinite, sums.nan, -1};
+    if (counts.total() > 0) {
+      Kokkos::parallel_reduce("dashi::convert_values", Policy(ctx.exec(), 0, size),
+                              detail::FirstNoted<Exec, Source, Target>{from},
+                              Kokkos::Min<Index>(counts.first));
+    }
+    return counts;
   }
-  return counts;
-}
 
 }  // namespace dashi
