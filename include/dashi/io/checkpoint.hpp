@@ -49,7 +49,9 @@ class Checkpoint {
   }
 
   std::filesystem::path const& path() const noexcept { return path_; }  ///< as given
-  std::vector<TensorRef> const& tensors() const noexcept { return tensors_; }  ///< by name, bytewise
+  std::vector<TensorRef> const& tensors() const noexcept {
+    return tensors_;
+  }  ///< by name, bytewise
   std::vector<SafetensorsFile> const& files() const noexcept { return files_; }
   bool is_sharded() const noexcept { return index_.has_value(); }
   std::uint64_t bytes() const noexcept { return bytes_; }  ///< of all tensors
@@ -60,10 +62,9 @@ class Checkpoint {
 
   /// The tensor of that name, or null. Logarithmic.
   TensorRef const* find(std::string_view name) const {
-    auto const at = std::lower_bound(tensors_.begin(), tensors_.end(), name,
-                                     [](TensorRef const& ref, std::string_view wanted) {
-                                       return ref.info.name < wanted;
-                                     });
+    auto const at = std::lower_bound(
+        tensors_.begin(), tensors_.end(), name,
+        [](TensorRef const& ref, std::string_view wanted) { return ref.info.name < wanted; });
     return at != tensors_.end() && at->info.name == name ? &*at : nullptr;
   }
 
@@ -104,9 +105,8 @@ class Checkpoint {
       }
     }
     if (files_.size() > 1) {
-      std::sort(tensors_.begin(), tensors_.end(), [](TensorRef const& a, TensorRef const& b) {
-        return a.info.name < b.info.name;
-      });
+      std::sort(tensors_.begin(), tensors_.end(),
+                [](TensorRef const& a, TensorRef const& b) { return a.info.name < b.info.name; });
     }
   }
 

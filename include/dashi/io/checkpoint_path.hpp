@@ -40,8 +40,8 @@ inline std::vector<std::string> names_in(std::filesystem::path const& directory)
   return names;
 }
 
-/// The file to open for a checkpoint path: the path itself, or, of a directory, the one index or the
-/// one safetensors file in it. An index comes first, since its shards lie beside it.
+/// The file to open for a checkpoint path: the path itself, or, of a directory, the one index or
+/// the one safetensors file in it. An index comes first, since its shards lie beside it.
 inline std::filesystem::path resolve_checkpoint_path(std::filesystem::path const& path) {
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) {
@@ -60,17 +60,17 @@ inline std::filesystem::path resolve_checkpoint_path(std::filesystem::path const
   if (candidates.size() == 1) {
     return path / candidates.front();
   }
-  throw IoError(IoStage::input, 0,
-                {.code = candidates.empty() ? "no-checkpoint" : "which-checkpoint",
-                 .file = path.string(),
-                 .place = {},
-                 .found = candidates.empty() ? "is a directory without a checkpoint"
-                                             : "is a directory with " + std::to_string(candidates.size()) +
-                                                   (indices.empty() ? " safetensors files: "
-                                                                    : " indices: ") +
-                                                   listing(candidates),
-                 .expected = "one *.safetensors file or one *.safetensors.index.json",
-                 .advice = "give the path of the file itself"});
+  throw IoError(
+      IoStage::input, 0,
+      {.code = candidates.empty() ? "no-checkpoint" : "which-checkpoint",
+       .file = path.string(),
+       .place = {},
+       .found = candidates.empty() ? "is a directory without a checkpoint"
+                                   : "is a directory with " + std::to_string(candidates.size()) +
+                                         (indices.empty() ? " safetensors files: " : " indices: ") +
+                                         listing(candidates),
+       .expected = "one *.safetensors file or one *.safetensors.index.json",
+       .advice = "give the path of the file itself"});
 }
 
 }  // namespace dashi::io

@@ -63,8 +63,8 @@ class DirectoryHandle {
   InputFile open_inside(std::string const& name, bool allow_links) const {
     std::filesystem::path const shown = path_ / name;
     struct stat s {};
-    bool const is_link = ::fstatat(descriptor_, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) == 0 &&
-                         S_ISLNK(s.st_mode);
+    bool const is_link =
+        ::fstatat(descriptor_, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(s.st_mode);
     if (!is_link) {
       return InputFile(descriptor_, name, shown, O_NOFOLLOW);
     }
@@ -100,7 +100,8 @@ class DirectoryHandle {
          .found = target.empty() ? std::string("a symbolic link that leads nowhere")
                                  : "a symbolic link to " + in_quotes(target.string()),
          .expected = "a file inside the index's directory",
-         .advice = "if the links are meant, as in the Hugging Face cache, read with --allow-links"});
+         .advice =
+             "if the links are meant, as in the Hugging Face cache, read with --allow-links"});
   }
 
   std::filesystem::path path_;

@@ -13,10 +13,10 @@ namespace dashi::io {
 /// Element types of the safetensors format. Every one is carried through unchanged; only those of
 /// is_averaged() take part in arithmetic on checkpoints.
 enum class Dtype : std::uint8_t {
-  boolean,       ///< BOOL, one byte, 0 or 1
-  f4,            ///< F4, OCP E2M1, half a byte
-  f6_e2m3,       ///< F6_E2M3, six bits
-  f6_e3m2,       ///< F6_E3M2, six bits
+  boolean,  ///< BOOL, one byte, 0 or 1
+  f4,       ///< F4, OCP E2M1, half a byte
+  f6_e2m3,  ///< F6_E2M3, six bits
+  f6_e3m2,  ///< F6_E3M2, six bits
   u8,
   i8,
   f8_e5m2,
@@ -31,7 +31,7 @@ enum class Dtype : std::uint8_t {
   i32,
   u32,
   f32,
-  c64,           ///< C64, two F32
+  c64,  ///< C64, two F32
   f64,
   i64,
   u64,
@@ -47,10 +47,10 @@ struct DtypeRow {
 };
 
 inline constexpr std::array<DtypeRow, dtype_count> dtype_rows{{
-    {"BOOL", 8},        {"F4", 4},           {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
-    {"I8", 8},          {"F8_E5M2", 8},      {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
-    {"F8_E5M2FNUZ", 8}, {"I16", 16},         {"U16", 16},    {"F16", 16},    {"BF16", 16},
-    {"I32", 32},        {"U32", 32},         {"F32", 32},    {"C64", 64},    {"F64", 64},
+    {"BOOL", 8},        {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
+    {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
+    {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},    {"BF16", 16},
+    {"I32", 32},        {"U32", 32},    {"F32", 32},    {"C64", 64},    {"F64", 64},
     {"I64", 64},        {"U64", 64},
 }};
 

@@ -36,19 +36,27 @@ inline FileIdentity file_identity(struct stat const& s) noexcept {
 /// "a directory", "a FIFO (named pipe)", ... for messages.
 constexpr std::string_view file_kind(mode_t mode) noexcept {
   switch (mode & S_IFMT) {
-    case S_IFREG: return "a regular file";
-    case S_IFDIR: return "a directory";
-    case S_IFIFO: return "a FIFO (named pipe)";
-    case S_IFSOCK: return "a socket";
-    case S_IFCHR: return "a character device";
-    case S_IFBLK: return "a block device";
-    case S_IFLNK: return "a symbolic link";
-    default: return "a file of unknown kind";
+    case S_IFREG:
+      return "a regular file";
+    case S_IFDIR:
+      return "a directory";
+    case S_IFIFO:
+      return "a FIFO (named pipe)";
+    case S_IFSOCK:
+      return "a socket";
+    case S_IFCHR:
+      return "a character device";
+    case S_IFBLK:
+      return "a block device";
+    case S_IFLNK:
+      return "a symbolic link";
+    default:
+      return "a file of unknown kind";
   }
 }
 
-/// Whether the file holds no data at all, only a hole, as `truncate -s 8T` makes it. False where the
-/// file system cannot tell.
+/// Whether the file holds no data at all, only a hole, as `truncate -s 8T` makes it. False where
+/// the file system cannot tell.
 inline bool is_one_hole(int descriptor, struct stat const& s) noexcept {
 #ifdef SEEK_DATA
   if (::lseek(descriptor, 0, SEEK_DATA) < 0 && errno == ENXIO && s.st_size > 0) {

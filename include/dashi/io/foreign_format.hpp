@@ -12,7 +12,7 @@ namespace dashi::io {
 
 /// What a file is that is not safetensors, and what its owner can do about it.
 struct ForeignFormat {
-  std::string kind;    ///< "a PyTorch checkpoint (zip with pickle)"
+  std::string kind;  ///< "a PyTorch checkpoint (zip with pickle)"
   std::string advice;
 };
 
@@ -33,7 +33,9 @@ inline constexpr Signature signatures[] = {
     {"\xff\xd8\xff", "a JPEG image", "give the model file, not a picture"},
     {"\x1f\x8b", "a gzip archive", "decompress it first (gunzip)"},
     {"\x28\xb5\x2f\xfd", "a zstd archive", "decompress it first (unzstd)"},
-    {"\xfd" "7zXZ", "an xz archive", "decompress it first (unxz)"},
+    {"\xfd"
+     "7zXZ",
+     "an xz archive", "decompress it first (unxz)"},
     {"BZh", "a bzip2 archive", "decompress it first (bunzip2)"},
     {"\x93NUMPY", "a NumPy array (.npy)", "convert it to safetensors in Python"},
     {"version https://git-lfs", "a Git LFS pointer, not the data it stands for",
@@ -46,7 +48,8 @@ inline bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// Pickle protocol 2 to 5: PROTO, its number, then one of the opcodes with which a saved object begins.
+/// Pickle protocol 2 to 5: PROTO, its number, then one of the opcodes with which a saved object
+/// begins.
 inline bool is_pickle(std::string_view text) {
   return text.size() >= 3 && text[0] == '\x80' && text[1] >= 2 && text[1] <= 5 &&
          contains("}]()cX\x8a\x8c\x95K", text.substr(2, 1));
@@ -67,7 +70,8 @@ inline std::optional<ForeignFormat> foreign_text(std::string_view text) {
     lower.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
   }
   std::string_view const body = std::string_view(lower).substr(start);
-  if (body.starts_with("<!doctype html") || body.starts_with("<html") || body.starts_with("<head")) {
+  if (body.starts_with("<!doctype html") || body.starts_with("<html") ||
+      body.starts_with("<head")) {
     return ForeignFormat{"an HTML page",
                          "the download returned a web page, often a login or error page; " +
                              std::string(download_again)};
@@ -80,8 +84,8 @@ inline std::optional<ForeignFormat> foreign_text(std::string_view text) {
                          "an index must be named *.safetensors.index.json; otherwise " +
                              std::string(download_again)};
   }
-  return ForeignFormat{"a text", "a download may have returned an error message; " +
-                                     std::string(download_again)};
+  return ForeignFormat{
+      "a text", "a download may have returned an error message; " + std::string(download_again)};
 }
 
 }  // namespace detail
@@ -97,8 +101,9 @@ inline std::optional<ForeignFormat> foreign_format(std::span<std::byte const> fi
   }
   if (text.starts_with("PK\x03\x04") || text.starts_with("PK\x05\x06")) {
     if (detail::contains(text, "data.pkl")) {
-      return ForeignFormat{"a PyTorch checkpoint (a zip archive with a pickle, as torch.save writes it)",
-                           "convert it to safetensors in Python, on a machine that may run its code"};
+      return ForeignFormat{
+          "a PyTorch checkpoint (a zip archive with a pickle, as torch.save writes it)",
+          "convert it to safetensors in Python, on a machine that may run its code"};
     }
     return ForeignFormat{"a zip archive", "unpack it and give the file inside"};
   }

@@ -30,13 +30,14 @@ class InputFile {
 
   /// Opens `name` relative to an open directory. `shown` is the path for messages; `flags` are
   /// added to those of open(2) (O_NOFOLLOW).
-  InputFile(int directory, std::filesystem::path const& name, std::filesystem::path shown, int flags)
+  InputFile(int directory, std::filesystem::path const& name, std::filesystem::path shown,
+            int flags)
       : path_(std::move(shown)) {
     refuse_irregular(directory, name, flags);
     // O_NONBLOCK: should a FIFO have taken the file's place since, opening must not wait.
     do {
-      descriptor_ = ::openat(directory, name.c_str(),
-                             O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
+      descriptor_ =
+          ::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
     } while (descriptor_ < 0 && errno == EINTR);
     if (descriptor_ < 0) {
       fail_input(errno, "cannot open the file");
@@ -72,7 +73,8 @@ class InputFile {
   FileIdentity const& identity() const noexcept { return identity_; }
   int descriptor() const noexcept { return descriptor_; }  ///< owned by this object
 
-  /// Fills `out` from byte `offset` of the file. Thread-safe; transparent to signals and short reads.
+  /// Fills `out` from byte `offset` of the file. Thread-safe; transparent to signals and short
+  /// reads.
   void read_exact(std::uint64_t offset, std::span<std::byte> out) const {
     if (offset > size() || out.size() > size() - offset) {
       fail_short(offset, out.size(), size());
@@ -80,8 +82,8 @@ class InputFile {
     std::size_t done = 0;
     while (done < out.size()) {
       std::size_t const step = std::min(out.size() - done, largest_read);
-      ssize_t const got = ::pread(descriptor_, out.data() + done, step,
-                                  static_cast<off_t>(offset + done));
+      ssize_t const got =
+          ::pread(descriptor_, out.data() + done, step, static_cast<off_t>(offset + done));
       if (got < 0 && errno == EINTR) {
         continue;
       }
@@ -122,7 +124,8 @@ class InputFile {
  private:
   static constexpr std::size_t largest_read = std::size_t{1} << 30;  // the kernel stops below 2^31
 
-  /// Looks before opening: to open a device may already have an effect, and a socket cannot be opened.
+  /// Looks before opening: to open a device may already have an effect, and a socket cannot be
+  /// opened.
   void refuse_irregular(int directory, std::filesystem::path const& name, int flags) const {
     struct stat s {};
     if (::fstatat(directory, name.c_str(), &s,
@@ -197,13 +200,14 @@ class InputFile {
   }
 
   [[noreturn]] void fail_short(std::uint64_t offset, std::size_t wanted, std::uint64_t end) const {
-    throw IoError(IoStage::transfer, 0,
-                  {.code = "short-read",
-                   .file = path_.string(),
-                   .place = "byte " + std::to_string(end),
-                   .found = "the file ends here",
-                   .expected = std::to_string(wanted) + " bytes from byte " + std::to_string(offset),
-                   .advice = "another program shortened the file; restore it and run again"});
+    throw IoError(
+        IoStage::transfer, 0,
+        {.code = "short-read",
+         .file = path_.string(),
+         .place = "byte " + std::to_string(end),
+         .found = "the file ends here",
+         .expected = std::to_string(wanted) + " bytes from byte " + std::to_string(offset),
+         .advice = "another program shortened the file; restore it and run again"});
   }
 
   [[noreturn]] void fail_changed(std::string found, std::string expected) const {

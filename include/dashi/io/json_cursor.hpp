@@ -63,7 +63,8 @@ class JsonCursor : public JsonScanner {
         begin_object();
         while (next_member(text)) {
           if (!keys.insert(text).second) {
-            fail("duplicate-key", "key " + in_quotes(text) + " twice in one object", "each key once");
+            fail("duplicate-key", "key " + in_quotes(text) + " twice in one object",
+                 "each key once");
           }
           skip_value();
         }
@@ -75,11 +76,21 @@ class JsonCursor : public JsonScanner {
           skip_value();
         }
         return;
-      case '"': read_string(text); return;
-      case 't': skip_word("true"); return;
-      case 'f': skip_word("false"); return;
-      case 'n': skip_word("null"); return;
-      default: skip_number(); return;
+      case '"':
+        read_string(text);
+        return;
+      case 't':
+        skip_word("true");
+        return;
+      case 'f':
+        skip_word("false");
+        return;
+      case 'n':
+        skip_word("null");
+        return;
+      default:
+        skip_number();
+        return;
     }
   }
 
@@ -93,8 +104,8 @@ class JsonCursor : public JsonScanner {
       fail("nul-padding", "NUL bytes after the object", "nothing or spaces",
            "padding must be spaces: overwrite the NUL bytes with 0x20");
     }
-    fail("trailing-text", found_here() + " after the object that ended at byte " +
-                              std::to_string(first_byte_ + end),
+    fail("trailing-text",
+         found_here() + " after the object that ended at byte " + std::to_string(first_byte_ + end),
          "nothing or spaces");
   }
 
@@ -126,7 +137,8 @@ class JsonCursor : public JsonScanner {
       }
       ++position_;
       if (peek() == closing) {
-        fail("not-json", std::string("a comma before '") + closing + "'", "no comma after the last item");
+        fail("not-json", std::string("a comma before '") + closing + "'",
+             "no comma after the last item");
       }
     }
     first = false;

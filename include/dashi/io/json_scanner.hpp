@@ -17,7 +17,8 @@ namespace dashi::io {
 /// lower half of JsonCursor, which adds objects and arrays.
 class JsonScanner {
  public:
-  /// `first_byte`: where `text` begins in the file, for messages. The text must outlive the scanner.
+  /// `first_byte`: where `text` begins in the file, for messages. The text must outlive the
+  /// scanner.
   JsonScanner(std::string_view text, std::string_view file_name, std::uint64_t first_byte)
       : text_(text), file_(file_name), first_byte_(first_byte) {
     if (text_.substr(0, 3) == "\xef\xbb\xbf") {
@@ -26,7 +27,8 @@ class JsonScanner {
     std::size_t const bad = first_invalid_utf8(text_);
     if (bad != std::string_view::npos) {
       position_ = bad;
-      fail("invalid-utf8", "byte " + hex_byte(text_[bad]) + " that is not valid UTF-8", "UTF-8 text");
+      fail("invalid-utf8", "byte " + hex_byte(text_[bad]) + " that is not valid UTF-8",
+           "UTF-8 text");
     }
   }
 
@@ -106,7 +108,8 @@ class JsonScanner {
            "a plain decimal integer");
     }
     if (above) {
-      fail("number-too-large", std::string(digits.substr(0, 40)) + (digits.size() > 40 ? "..." : ""),
+      fail("number-too-large",
+           std::string(digits.substr(0, 40)) + (digits.size() > 40 ? "..." : ""),
            "at most " + std::to_string(limit) +
                (limit == std::uint64_t{1} << 48 ? " (2^48, this reader's limit)" : ""));
     }
@@ -116,7 +119,8 @@ class JsonScanner {
   /// Throws the FormatError for the current position.
   [[noreturn]] void fail(char const* code, std::string found, std::string expected,
                          std::string advice = {}) const {
-    std::string place = subject_ == nullptr ? "" : std::string(subject_kind_) + " " + in_quotes(*subject_) + ", ";
+    std::string place =
+        subject_ == nullptr ? "" : std::string(subject_kind_) + " " + in_quotes(*subject_) + ", ";
     throw FormatError({.code = code,
                        .file = std::string(file_),
                        .place = place + "byte " + std::to_string(first_byte_ + position_),
@@ -132,11 +136,17 @@ class JsonScanner {
       return "the end of the text";
     }
     switch (char const c = text_[position_]; c) {
-      case '{': return "an object";
-      case '[': return "an array";
-      case '"': return "a string";
-      case 'n': return "null or another word";
-      case 't': case 'f': return "a boolean or another word";
+      case '{':
+        return "an object";
+      case '[':
+        return "an array";
+      case '"':
+        return "a string";
+      case 'n':
+        return "null or another word";
+      case 't':
+      case 'f':
+        return "a boolean or another word";
       default:
         if (is_digit(c) || c == '-') {
           return "a number";
@@ -212,13 +222,28 @@ class JsonScanner {
     char const c = position_ < text_.size() ? text_[position_] : '\0';
     ++position_;
     switch (c) {
-      case '"': case '\\': case '/': out.push_back(c); return;
-      case 'b': out.push_back('\b'); return;
-      case 'f': out.push_back('\f'); return;
-      case 'n': out.push_back('\n'); return;
-      case 'r': out.push_back('\r'); return;
-      case 't': out.push_back('\t'); return;
-      case 'u': break;
+      case '"':
+      case '\\':
+      case '/':
+        out.push_back(c);
+        return;
+      case 'b':
+        out.push_back('\b');
+        return;
+      case 'f':
+        out.push_back('\f');
+        return;
+      case 'n':
+        out.push_back('\n');
+        return;
+      case 'r':
+        out.push_back('\r');
+        return;
+      case 't':
+        out.push_back('\t');
+        return;
+      case 'u':
+        break;
       default:
         position_ = start;
         fail("not-json", "an unknown escape", "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
@@ -227,7 +252,8 @@ class JsonScanner {
     if (point >= 0xd800 && point <= 0xdbff && text_.substr(position_, 2) == "\\u") {
       position_ += 2;
       std::uint32_t const low = read_hex4(start);
-      point = low >= 0xdc00 && low <= 0xdfff ? 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00) : 0xd800;
+      point = low >= 0xdc00 && low <= 0xdfff ? 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00)
+                                             : 0xd800;
     }
     if (point >= 0xd800 && point <= 0xdfff) {
       position_ = start;
@@ -240,7 +266,7 @@ class JsonScanner {
     std::uint32_t value = 0;
     for (int i = 0; i < 4; ++i, ++position_) {
       char const c = position_ < text_.size() ? text_[position_] : '\0';
-      std::uint32_t const digit = is_digit(c)             ? static_cast<std::uint32_t>(c - '0')
+      std::uint32_t const digit = is_digit(c)            ? static_cast<std::uint32_t>(c - '0')
                                   : c >= 'a' && c <= 'f' ? static_cast<std::uint32_t>(c - 'a' + 10)
                                   : c >= 'A' && c <= 'F' ? static_cast<std::uint32_t>(c - 'A' + 10)
                                                          : 16U;

@@ -8,8 +8,8 @@
 
 namespace dashi::io {
 
-/// 'name' for messages, cut after about 160 bytes at a character boundary. Not escaped: Diagnosis is
-/// escaped when it is printed.
+/// 'name' for messages, cut after about 160 bytes at a character boundary. Not escaped: Diagnosis
+/// is escaped when it is printed.
 inline std::string in_quotes(std::string_view name) {
   constexpr std::size_t limit = 160;
   if (name.size() <= limit) {
@@ -19,7 +19,8 @@ inline std::string in_quotes(std::string_view name) {
   while (cut > limit - 4 && (static_cast<unsigned char>(name[cut]) & 0xc0U) == 0x80U) {
     --cut;
   }
-  return "'" + std::string(name.substr(0, cut)) + "...' (" + std::to_string(name.size()) + " bytes)";
+  return "'" + std::string(name.substr(0, cut)) + "...' (" + std::to_string(name.size()) +
+         " bytes)";
 }
 
 /// "a, b, c and 7 more": the first 20 items, then a count.

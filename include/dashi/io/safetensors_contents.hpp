@@ -17,9 +17,9 @@ namespace dashi::io {
 struct SafetensorsHeader {
   std::vector<TensorInfo> tensors;              ///< in order of their data
   std::map<std::string, std::string> metadata;  ///< the `__metadata__` object
-  std::uint64_t data_begin = 0;                 ///< file offset of the data buffer: 8 + header length
-  std::vector<std::string> warnings;            ///< whole sentences, not yet escaped
-  std::vector<std::uint32_t> by_name;           ///< indices of `tensors`, sorted by name (bytewise)
+  std::uint64_t data_begin = 0;        ///< file offset of the data buffer: 8 + header length
+  std::vector<std::string> warnings;   ///< whole sentences, not yet escaped
+  std::vector<std::uint32_t> by_name;  ///< indices of `tensors`, sorted by name (bytewise)
 
   /// The tensor of that name, or null. Logarithmic.
   TensorInfo const* find(std::string_view name) const {

@@ -40,8 +40,8 @@ class SafetensorsFile {
  private:
   static SafetensorsHeader read_header(InputFile const& file, ReadOptions const& options) {
     std::array<std::byte, 512> buffer{};
-    std::span<std::byte> const first =
-        std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(512, file.size())));
+    std::span<std::byte> const first = std::span(buffer).first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(512, file.size())));
     file.read_exact(0, first);
     std::string const name = file.path().string();
     std::uint64_t const length = safetensors_header_length(name, first, file.size());

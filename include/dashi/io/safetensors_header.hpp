@@ -26,7 +26,8 @@ namespace dashi::io {
 /// data that is not covered exactly once. Memory stays proportional to N.
 inline SafetensorsHeader parse_safetensors_header(std::string_view file_name,
                                                   std::span<std::byte const> prefix,
-                                                  std::uint64_t file_size, ReadOptions const& options = {}) {
+                                                  std::uint64_t file_size,
+                                                  ReadOptions const& options = {}) {
   std::uint64_t const length = safetensors_header_length(
       file_name, prefix.first(std::min<std::size_t>(prefix.size(), 512)), file_size);
   DASHI_EXPECTS(prefix.size() >= 8 + length, "the whole header is needed");

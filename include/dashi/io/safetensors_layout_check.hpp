@@ -47,10 +47,13 @@ inline void index_names(std::string_view file_name, SafetensorsHeader& header) {
 
 /// Sorts the tensors by offset and requires that they cover the data buffer: the first begins at 0,
 /// each begins where the one before ended, the last ends at the end of the file.
-inline void check_layout(std::string_view file_name, std::uint64_t file_size, SafetensorsHeader& header) {
+inline void check_layout(std::string_view file_name, std::uint64_t file_size,
+                         SafetensorsHeader& header) {
   std::vector<TensorInfo>& tensors = header.tensors;
   auto const before = [](TensorInfo const& a, TensorInfo const& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.end != b.end ? a.end < b.end : a.name < b.name;
+    return a.begin != b.begin ? a.begin < b.begin
+           : a.end != b.end   ? a.end < b.end
+                              : a.name < b.name;
   };
   if (!std::is_sorted(tensors.begin(), tensors.end(), before)) {
     std::sort(tensors.begin(), tensors.end(), before);
@@ -80,17 +83,17 @@ inline void check_layout(std::string_view file_name, std::uint64_t file_size, Sa
   std::uint64_t const expected_size = header.data_begin + covered;
   if (file_size != expected_size) {
     bool const longer = file_size > expected_size;
-    throw FormatError(
-        {.code = longer ? "trailing-bytes" : "truncated",
-         .file = std::string(file_name),
-         .place = "byte " + std::to_string(std::min(file_size, expected_size)),
-         .found = "a file of " + std::to_string(file_size) + " bytes, " +
-                  (longer ? std::to_string(file_size - expected_size) + " too many"
-                          : std::to_string(expected_size - file_size) + " too few"),
-         .expected = std::to_string(expected_size) + " bytes (" + std::to_string(header.data_begin) +
-                     " of header, " + std::to_string(covered) + " of data)",
-         .advice = longer ? "something was appended; copy or download the file again"
-                          : "the file is truncated; copy or download it again"});
+    throw FormatError({.code = longer ? "trailing-bytes" : "truncated",
+                       .file = std::string(file_name),
+                       .place = "byte " + std::to_string(std::min(file_size, expected_size)),
+                       .found = "a file of " + std::to_string(file_size) + " bytes, " +
+                                (longer ? std::to_string(file_size - expected_size) + " too many"
+                                        : std::to_string(expected_size - file_size) + " too few"),
+                       .expected = std::to_string(expected_size) + " bytes (" +
+                                   std::to_string(header.data_begin) + " of header, " +
+                                   std::to_string(covered) + " of data)",
+                       .advice = longer ? "something was appended; copy or download the file again"
+                                        : "the file is truncated; copy or download it again"});
   }
 }
 

@@ -65,12 +65,13 @@ inline std::uint64_t safetensors_header_length(std::string_view file_name,
                 "the first 8 bytes of the file are needed");
   detail::refuse_foreign(file_name, first_bytes);
   std::string const size_text = std::to_string(file_size);
-  Diagnosis d{.code = "too-short",
-              .file = std::string(file_name),
-              .place = "byte 0",
-              .found = "a file of " + size_text + " bytes",
-              .expected = "at least 8 bytes, the length of the header",
-              .advice = "the file is truncated or is no safetensors file; copy or download it again"};
+  Diagnosis d{
+      .code = "too-short",
+      .file = std::string(file_name),
+      .place = "byte 0",
+      .found = "a file of " + size_text + " bytes",
+      .expected = "at least 8 bytes, the length of the header",
+      .advice = "the file is truncated or is no safetensors file; copy or download it again"};
   if (file_size < 8) {
     throw FormatError(std::move(d));
   }
@@ -92,7 +93,8 @@ inline std::uint64_t safetensors_header_length(std::string_view file_name,
   if (length > file_size - 8) {
     d.code = "header-past-end";
     d.found = "a file of " + size_text + " bytes";
-    d.expected = "at least " + std::to_string(8 + length) + " bytes for the header length " + length_text;
+    d.expected =
+        "at least " + std::to_string(8 + length) + " bytes for the header length " + length_text;
     throw FormatError(std::move(d));
   }
   return length;

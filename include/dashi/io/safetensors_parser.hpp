@@ -28,7 +28,8 @@ class WarningList {
   }
   void append_to(std::vector<std::string>& warnings, std::string const& sentence) const {
     if (count_ > 0) {
-      std::string const more = count_ > limit ? " and " + std::to_string(count_ - limit) + " more" : "";
+      std::string const more =
+          count_ > limit ? " and " + std::to_string(count_ - limit) + " more" : "";
       warnings.push_back(std::to_string(count_) + " " + sentence + ": " + listing(first_) + more);
     }
   }
@@ -39,7 +40,8 @@ class WarningList {
   std::size_t count_ = 0;
 };
 
-/// Whether a tensor name is only data: empty, with characters that are printed escaped, or like a path.
+/// Whether a tensor name is only data: empty, with characters that are printed escaped, or like a
+/// path.
 inline bool is_odd_name(std::string_view name) {
   return name.empty() || name.front() == '/' || name.find("..") != std::string_view::npos ||
          escaped(name) != name;
@@ -69,7 +71,8 @@ class HeaderParser {
         continue;
       }
       if (header.tensors.size() == options_.max_tensors) {
-        cursor_.fail("too-many-tensors", "more than " + std::to_string(options_.max_tensors) + " tensors",
+        cursor_.fail("too-many-tensors",
+                     "more than " + std::to_string(options_.max_tensors) + " tensors",
                      "at most that many (this reader's limit)", "raise the limit in ReadOptions");
       }
       TensorInfo info;
@@ -83,14 +86,16 @@ class HeaderParser {
       header.tensors.push_back(std::move(info));
     }
     cursor_.finish();
-    odd_names.append_to(header.warnings, "tensor names are empty, look like paths or hold control "
-                                         "characters; they are only data and printed escaped");
+    odd_names.append_to(header.warnings,
+                        "tensor names are empty, look like paths or hold control "
+                        "characters; they are only data and printed escaped");
     unknown_fields_.append_to(header.warnings, "unknown fields in tensor entries were ignored");
   }
 
  private:
   void read_leading_space(SafetensorsHeader& header) {
-    std::string const found = std::to_string(cursor_.position()) + " bytes of white space before '{'";
+    std::string const found =
+        std::to_string(cursor_.position()) + " bytes of white space before '{'";
     if (!options_.lenient) {
       cursor_.fail("leading-space", found, "'{' as first byte of the header",
                    "write the file again, or read it with --lenient");
@@ -133,10 +138,18 @@ class HeaderParser {
       }
       seen |= field;
       switch (field) {
-        case dtype: parse_dtype_into(info); break;
-        case shape: parse_shape(info); break;
-        case offsets: parse_offsets(info); break;
-        default: skip_unknown_field(others); break;
+        case dtype:
+          parse_dtype_into(info);
+          break;
+        case shape:
+          parse_shape(info);
+          break;
+        case offsets:
+          parse_offsets(info);
+          break;
+        default:
+          skip_unknown_field(others);
+          break;
       }
     }
     char const* const missing = (seen & dtype) == 0     ? "dtype"
@@ -166,8 +179,9 @@ class HeaderParser {
     cursor_.read_string(value_);
     std::optional<Dtype> const known = parse_dtype(value_);
     if (!known) {
-      cursor_.fail("unknown-dtype", "unknown dtype " + in_quotes(value_), "one of " + dtype_names(),
-                   "the element type is never guessed; convert the tensor with the tool that wrote it");
+      cursor_.fail(
+          "unknown-dtype", "unknown dtype " + in_quotes(value_), "one of " + dtype_names(),
+          "the element type is never guessed; convert the tensor with the tool that wrote it");
     }
     info.dtype = *known;
   }
@@ -176,9 +190,10 @@ class HeaderParser {
     cursor_.begin_array();
     while (cursor_.next_element()) {
       if (info.shape.size() == static_cast<std::size_t>(options_.max_rank)) {
-        cursor_.fail("rank-too-large",
-                     "a shape with more than " + std::to_string(options_.max_rank) + " extents",
-                     "rank at most " + std::to_string(options_.max_rank) + " (this reader's limit)");
+        cursor_.fail(
+            "rank-too-large",
+            "a shape with more than " + std::to_string(options_.max_rank) + " extents",
+            "rank at most " + std::to_string(options_.max_rank) + " (this reader's limit)");
       }
       info.shape.push_back(cursor_.read_integer(largest_number));
     }
@@ -195,14 +210,16 @@ class HeaderParser {
       }
     }
     if (count != 2) {
-      cursor_.fail("wrong-offsets", count < 2 ? std::to_string(count) + " data_offsets"
-                                              : std::string("more than two data_offsets"),
+      cursor_.fail("wrong-offsets",
+                   count < 2 ? std::to_string(count) + " data_offsets"
+                             : std::string("more than two data_offsets"),
                    "[begin, end]");
     }
     if (info.end < info.begin) {
-      cursor_.fail("negative-length",
-                   "data_offsets [" + std::to_string(info.begin) + ", " + std::to_string(info.end) + "]",
-                   "begin not above end");
+      cursor_.fail(
+          "negative-length",
+          "data_offsets [" + std::to_string(info.begin) + ", " + std::to_string(info.end) + "]",
+          "begin not above end");
     }
   }
 

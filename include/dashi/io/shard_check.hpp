@@ -27,8 +27,8 @@ struct ShardedName {
 
 }  // namespace detail
 
-/// Compares an index with its opened shards (files[i] is shards()[i]) and the directory. Each kind of
-/// disagreement is one FormatError that lists all offenders, the first 20 by name.
+/// Compares an index with its opened shards (files[i] is shards()[i]) and the directory. Each kind
+/// of disagreement is one FormatError that lists all offenders, the first 20 by name.
 inline void check_shards(ShardIndex const& index, std::vector<SafetensorsFile> const& files,
                          std::vector<std::string> unlisted, ReadOptions const& options,
                          std::vector<std::string>& warnings) {
@@ -36,15 +36,17 @@ inline void check_shards(ShardIndex const& index, std::vector<SafetensorsFile> c
   auto const refuse = [&](char const* code, std::vector<std::string> const& items, char const* what,
                           char const* expected) {
     if (!items.empty()) {
-      index.fail(code, "weight_map", std::to_string(items.size()) + " " + what + ": " + listing(items),
-                 expected, "the index does not belong to these files; fetch both again");
+      index.fail(code, "weight_map",
+                 std::to_string(items.size()) + " " + what + ": " + listing(items), expected,
+                 "the index does not belong to these files; fetch both again");
     }
   };
   std::vector<std::string> listed;
   for (std::string const& name : unlisted) {
     listed.push_back(in_quotes(name));
   }
-  refuse("shard-not-listed", listed, "files that the index does not list", "no other shards beside it");
+  refuse("shard-not-listed", listed, "files that the index does not list",
+         "no other shards beside it");
 
   std::vector<detail::ShardedName> found;
   std::uint64_t total = 0;
@@ -84,14 +86,16 @@ inline void check_shards(ShardIndex const& index, std::vector<SafetensorsFile> c
     for (ShardIndex::Entry const& entry : index.entries()) {
       if (!std::binary_search(found.begin(), found.end(), detail::ShardedName{entry.tensor, 0},
                               [](auto const& a, auto const& b) { return a.name < b.name; })) {
-        absent.push_back(in_quotes(entry.tensor) + " (listed in " + in_quotes(shards[entry.shard]) + ")");
+        absent.push_back(in_quotes(entry.tensor) + " (listed in " + in_quotes(shards[entry.shard]) +
+                         ")");
       }
     }
   }
   refuse("tensor-in-two-shards", in_two, "tensors in two shards", "each tensor in one shard");
   refuse("tensor-in-wrong-shard", elsewhere, "tensors in another shard than listed",
          "each tensor where the index says");
-  refuse("tensor-missing", absent, "listed tensors in no shard", "each tensor where the index says");
+  refuse("tensor-missing", absent, "listed tensors in no shard",
+         "each tensor where the index says");
   refuse("tensor-not-in-index", not_in_index, "tensors that the index does not list",
          "every tensor of the shards");
 

@@ -55,8 +55,10 @@ class ShardIndex {
   }
 
   InputFile const& file() const noexcept { return file_; }
-  std::vector<std::string> const& shards() const noexcept { return shards_; }  ///< sorted bare names
-  std::vector<Entry> const& entries() const noexcept { return entries_; }      ///< sorted by tensor
+  std::vector<std::string> const& shards() const noexcept {
+    return shards_;
+  }                                                                        ///< sorted bare names
+  std::vector<Entry> const& entries() const noexcept { return entries_; }  ///< sorted by tensor
   std::optional<std::uint64_t> total_size() const noexcept { return total_size_; }
   std::vector<std::string> const& warnings() const noexcept { return warnings_; }
 
@@ -67,7 +69,8 @@ class ShardIndex {
     return at != entries_.end() && at->tensor == tensor ? &*at : nullptr;
   }
 
-  /// Opens every shard relative to the index's directory. Shards that are missing are one FormatError.
+  /// Opens every shard relative to the index's directory. Shards that are missing are one
+  /// FormatError.
   std::vector<SafetensorsFile> open_shards(ReadOptions const& options) const {
     std::vector<std::string> missing;
     for (std::string const& shard : shards_) {
@@ -101,8 +104,9 @@ class ShardIndex {
     stems.erase(std::string_view());
     std::vector<std::string> unlisted;
     for (std::string& name : names_in(directory_.path())) {
-      bool const ours = (whole_directory && name.ends_with(".safetensors") && name.front() != '.') ||
-                        stems.count(shard_stem(name)) != 0;
+      bool const ours =
+          (whole_directory && name.ends_with(".safetensors") && name.front() != '.') ||
+          stems.count(shard_stem(name)) != 0;
       if (ours && !std::binary_search(shards_.begin(), shards_.end(), name)) {
         unlisted.push_back(std::move(name));
       }
@@ -110,8 +114,8 @@ class ShardIndex {
     return unlisted;
   }
 
-  [[noreturn]] void fail(char const* code, std::string place, std::string found, std::string expected,
-                         std::string advice) const {
+  [[noreturn]] void fail(char const* code, std::string place, std::string found,
+                         std::string expected, std::string advice) const {
     throw FormatError({.code = code,
                        .file = file_.path().string(),
                        .place = std::move(place),
@@ -137,14 +141,18 @@ class ShardIndex {
         warnings_.push_back("unknown key " + in_quotes(key) + " was ignored");
         cursor.skip_value();
       } else {
-        cursor.fail("unknown-field", "unknown key " + in_quotes(key), "only metadata and weight_map",
-                    "read with --lenient to ignore it");
+        cursor.fail("unknown-field", "unknown key " + in_quotes(key),
+                    "only metadata and weight_map", "read with --lenient to ignore it");
       }
     }
     cursor.finish();
     if (seen.count("weight_map") == 0) {
       fail("missing-field", {}, "no 'weight_map'", "{\"metadata\": ..., \"weight_map\": ...}",
            "this is no index of safetensors shards");
+    }
+    if (entries_.empty()) {
+      fail("empty-index", "weight_map", "no tensors", "at least one tensor and its shard",
+           "this index describes no checkpoint");
     }
     if (!total_size_) {
       warnings_.push_back("the index declares no total_size");
@@ -176,7 +184,8 @@ class ShardIndex {
     cursor.begin_object();
     while (cursor.next_member(entry.tensor)) {
       if (entries_.size() == options.max_tensors) {
-        cursor.fail("too-many-tensors", "more than " + std::to_string(options.max_tensors) + " tensors",
+        cursor.fail("too-many-tensors",
+                    "more than " + std::to_string(options.max_tensors) + " tensors",
                     "at most that many (this reader's limit)", "raise the limit in ReadOptions");
       }
       cursor.set_subject("tensor", &entry.tensor);

@@ -28,11 +28,13 @@ inline char const* shard_name_fault(std::string_view name) noexcept {
   if (name.find("://") != std::string_view::npos) {
     return "a URL";
   }
-  if (name.size() >= 2 && name[1] == ':' && std::isalpha(static_cast<unsigned char>(name[0])) != 0) {
+  if (name.size() >= 2 && name[1] == ':' &&
+      std::isalpha(static_cast<unsigned char>(name[0])) != 0) {
     return "a path with a drive letter";
   }
   if (name.find_first_of("/\\") != std::string_view::npos) {
-    return name.find("..") != std::string_view::npos ? "a path with '..'" : "a path with a separator";
+    return name.find("..") != std::string_view::npos ? "a path with '..'"
+                                                     : "a path with a separator";
   }
   if (name == "." || name.starts_with("..")) {
     return "a path with '.' or '..'";

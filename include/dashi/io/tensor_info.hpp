@@ -14,7 +14,7 @@ namespace dashi::io {
 /// A TensorInfo that came from parse_safetensors_header() is consistent: the element count fits 64
 /// bits, and end - begin is the byte count that dtype and shape imply.
 struct TensorInfo {
-  std::string name;                  ///< as stored; data, never a path; print it escaped
+  std::string name;  ///< as stored; data, never a path; print it escaped
   Dtype dtype = Dtype::u8;
   std::vector<std::uint64_t> shape;  ///< empty for a scalar
   std::uint64_t begin = 0;           ///< first byte, relative to the data buffer
