@@ -94,22 +94,17 @@ KOKKOS_INLINE_FUNCTION constexpr Wide widen_to(From from) noexcept {
         static_cast<Wide>(static_cast<Signed>(magnitude)) * same_bits<Wide>(unit_bits);
     wide = magnitude <= F::fraction_mask ? same_bits<U>(subnormal) : wide;
   }
-  if constexpr (F::special_values == SpecialValues::unsigned_zero) {
-    bool const is_nan = bits == F::nan;
-    wide = is_nan ? U{W::nan} : wide;
-    U const sign = is_nan ? U{0} : bits & F::sign_mask;
-    return same_bits<Wide>(wide | sign << (8 * (sizeof(Wide) - sizeof(From))));
+  if constexpr (F::has_infinity) {
+    U const payload = (magnitude & F::fraction_mask) << shift;
+    wide = magnitude > F::exponent_mask    ? U{W::nan} | payload
+           : magnitude == F::exponent_mask ? U{W::exponent_mask}
+                                           : wide;
+  } else if constexpr (F::special_values == SpecialValues::nan_only) {
+    wide = magnitude > F::largest_finite ? U{W::nan} : wide;
   } else {
-    if constexpr (F::has_infinity) {
-      U const payload = (magnitude & F::fraction_mask) << shift;
-      wide = magnitude > F::exponent_mask    ? U{W::nan} | payload
-             : magnitude == F::exponent_mask ? U{W::exponent_mask}
-                                             : wide;
-    } else {
-      wide = magnitude > F::largest_finite ? U{W::nan} : wide;
-    }
-    return same_bits<Wide>(wide | (bits & F::sign_mask) << (8 * (sizeof(Wide) - sizeof(From))));
+    wide = bits == F::nan ? U{W::nan} : wide;
   }
+  return same_bits<Wide>(wide | (bits & F::sign_mask) << (8 * (sizeof(Wide) - sizeof(From))));
 }
 
 }  // namespace detail
@@ -119,8 +114,8 @@ KOKKOS_INLINE_FUNCTION constexpr Wide widen_to(From from) noexcept {
 ///
 /// Sign and, as far as it fits, payload of a NaN are kept and its quiet bit is set, so cutting a
 /// payload never yields an infinity. The same format is returned bit for bit. Formats without
-/// infinity turn infinities and overflow into NaN, formats without negative zero turn it into zero;
-/// their one NaN 0x80 widens to a positive one.
+/// infinity turn infinities and overflow into NaN, formats without negative zero turn it into zero.
+/// Numbers become what ml_dtypes 0.6 makes of a float; from a double it rounds twice, we once.
 template <class To, Overflow Mode = Overflow::ieee, class From>
 KOKKOS_INLINE_FUNCTION constexpr To convert(From from) noexcept {
   static_assert(
