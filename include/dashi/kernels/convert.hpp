@@ -34,10 +34,18 @@ struct ConversionSums {
   }
 };
 
-template <class To, class From>
-KOKKOS_INLINE_FUNCTION constexpr bool overflows(From value) {
-  return is_finite(value) && !is_finite(convert<To>(value));
+/// Bits of |value| as float, or as double where the value is one.
+template <class From>
+KOKKOS_INLINE_FUNCTION constexpr auto wide_magnitude(From value) {
+  using Wide = std::conditional_t<std::is_same_v<From, double>, double, float>;
+  using W = FloatFormat<Wide>;
+  return same_bits<typename W::Bits>(convert<Wide>(value)) & W::magnitude_mask;
 }
+
+/// wide_magnitude from which on a value does not survive as a finite number.
+template <class From, class To>
+inline constexpr auto lost_from =
+    overflow_magnitude<To, std::conditional_t<std::is_same_v<From, double>, double, float>>();
 
 /// Elements one index of the parallel loop converts: on the host a block, whose inner loop the
 /// compiler vectorises; on a device one, so that neighbours touch neighbours.
@@ -56,17 +64,24 @@ struct ConvertValues {
     Index const end = size - begin < conversion_block<Exec> ? size : begin + conversion_block<Exec>;
     From const* const in = from.data();
     To* const out = to.data();
-    std::uint32_t overflowed = 0, infinite = 0, nan = 0;
     for (Index i = begin; i < end; ++i) {
-      From const value = in[i];
-      out[i] = convert<To, Mode>(value);
-      overflowed += overflows<To>(value) ? 1U : 0U;
-      infinite += is_infinite(value) ? 1U : 0U;
-      nan += is_nan(value) ? 1U : 0U;
+      out[i] = convert<To, Mode>(in[i]);
     }
-    sums.overflowed += overflowed;
-    sums.infinite += infinite;
-    sums.nan += nan;
+    // A loop of its own, over what is still in cache: together they would not vectorise.
+    using Bits = decltype(wide_magnitude(From{}));
+    constexpr Bits infinity = std::is_same_v<From, double>
+                                  ? Bits(FloatFormat<double>::exponent_mask)
+                                  : FloatFormat<float>::exponent_mask;
+    Bits lost = 0, nonfinite = 0, nan = 0;
+    for (Index i = begin; i < end; ++i) {
+      Bits const magnitude = wide_magnitude(in[i]);
+      lost += static_cast<Bits>(magnitude >= lost_from<From, To>);
+      nonfinite += static_cast<Bits>(magnitude >= infinity);
+      nan += static_cast<Bits>(magnitude > infinity);
+    }
+    sums.overflowed += static_cast<Index>(lost - nonfinite);
+    sums.infinite += static_cast<Index>(nonfinite - nan);
+    sums.nan += static_cast<Index>(nan);
   }
 };
 
@@ -74,8 +89,7 @@ template <class Exec, class From, class To>
 struct FirstNoted {
   VectorOf<From const, Exec> from;
   KOKKOS_INLINE_FUNCTION void operator()(Index i, Index& first) const {
-    From const value = from[static_cast<std::size_t>(i)];
-    if (i < first && (!is_finite(value) || overflows<To>(value))) {
+    if (i < first && wide_magnitude(from.data()[i]) >= lost_from<From, To>) {
       first = i;
     }
   }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/kernels/tile_runner.hpp>
+
+#include "instruction_set.hpp"
+#include "vector_lanes.hpp"
+
+#include <cstdint>
+#include <type_traits>
+
+namespace dashi::backends::host {
+
+#if defined(__x86_64__)
+#define DASHI_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")))
+#define DASHI_TARGET_AVX2 __attribute__((target("avx2,fma,bmi2")))
+
+template <class Kernel>
+DASHI_TARGET_AVX512 void run_avx512(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
+  kernel.template tile<VectorLanes, 64>(begin, end);
+}
+
+template <class Kernel>
+DASHI_TARGET_AVX2 void run_avx2(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
+  kernel.template tile<VectorLanes, 32>(begin, end);
+}
+
+#undef DASHI_TARGET_AVX2
+#undef DASHI_TARGET_AVX512
+#endif
+
+template <class Kernel>
+void run_baseline(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
+  kernel.template tile<VectorLanes, 16>(begin, end);
+}
+
+}  // namespace dashi::backends::host
+
+namespace dashi::kernels {
+
+/// Host spaces: the same kernel source in vector registers, compiled once for each instruction set
+/// and chosen at run time.
+template <class Exec>
+struct TileRunner<Exec, std::enable_if_t<std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>>> {
+  /// 8 KiB of 16-bit numbers a member: a few members' tiles stay in the first-level cache.
+  static constexpr std::int64_t tile_size = 4096;
+
+  template <class Kernel>
+  static void run(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
+#if defined(__x86_64__)
+    switch (backends::host::instruction_set()) {
+      case backends::host::InstructionSet::avx512:
+        return backends::host::run_avx512(kernel, begin, end);
+      case backends::host::InstructionSet::avx2:
+        return backends::host::run_avx2(kernel, begin, end);
+      case backends::host::InstructionSet::baseline: break;
+    }
+#endif
+    backends::host::run_baseline(kernel, begin, end);
+  }
+};
+
+}  // namespace dashi::kernels
