@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/io/utf8.hpp>
+
 #include <cctype>
 #include <cstddef>
 #include <optional>
@@ -61,13 +63,17 @@ inline std::optional<ForeignFormat> foreign_text(std::string_view text) {
   if (text.size() < 8 || start == std::string_view::npos) {
     return std::nullopt;
   }
+  std::size_t const bad = first_invalid_utf8(text);
+  if (bad != std::string_view::npos && bad + 4 <= text.size()) {  // the last character may be cut
+    return std::nullopt;
+  }
   std::string lower;
   for (char const c : text) {
-    bool const plain = (c >= 0x20 && c < 0x7f) || c == '\t' || c == '\r' || c == '\n';
-    if (!plain && lower.size() < 64 && static_cast<unsigned char>(c) < 0x80) {
+    auto const byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\t' && c != '\r' && c != '\n') || byte == 0x7f) {
       return std::nullopt;
     }
-    lower.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
+    lower.push_back(static_cast<char>(std::tolower(byte)));
   }
   std::string_view const body = std::string_view(lower).substr(start);
   if (body.starts_with("<!doctype html") || body.starts_with("<html") ||
