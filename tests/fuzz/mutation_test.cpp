@@ -3,12 +3,14 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -57,7 +59,7 @@ std::string file_of(Subject const& s) {
 }
 
 void mutate(Subject& s, Random& random) {
-  static std::array<std::string, 44> const values{"0",
+  static std::array<std::string, 46> const values{"0",
                                                   "1",
                                                   "2",
                                                   "3",
@@ -96,6 +98,8 @@ void mutate(Subject& s, Random& random) {
                                                   "\"\\u00e9\"",
                                                   "\"\xc3\xa9\"",
                                                   "\"\xff\"",
+                                                  "\"\xed\xa0\x80\"",
+                                                  "\"\xc0\xaf\"",
                                                   "\"\\n\"",
                                                   "\"a\nb\"",
                                                   ":",
@@ -106,7 +110,7 @@ void mutate(Subject& s, Random& random) {
     return;
   }
   std::size_t const at = below(random, t.size());
-  switch (below(random, 14)) {
+  switch (below(random, 16)) {
     case 0: t[at] = values[below(random, values.size())]; break;
     case 1:
       t.insert(t.begin() + static_cast<std::ptrdiff_t>(at), values[below(random, values.size())]);
@@ -135,6 +139,23 @@ void mutate(Subject& s, Random& random) {
       below(random, 2) == 0 ? t.insert(t.begin(), " ")
                             : t.insert(t.end(), std::string(below(random, 9), ' '));
       break;
+    case 13:
+    case 14: {  // another tensor that may or may not fit
+      std::size_t const begin = below(random, 10);
+      std::size_t const count = below(random, 5);
+      static constexpr std::pair<char const*, std::size_t> types[] = {
+          {"U8", 8}, {"F4", 4}, {"F6_E3M2", 6}, {"F16", 16}};
+      auto const& [type, bits] = types[below(random, 4)];
+      std::string const shape = std::to_string(count);
+      std::string const end = std::to_string(begin + count * bits / 8);
+      auto const entry = tokens_of("\"n" + std::to_string(below(random, 3)) + "\":{\"dtype\":\"" +
+                                   type + "\",\"shape\":[" + shape + "],\"data_offsets\":[" +
+                                   std::to_string(begin) + "," + end + "]},");
+      std::size_t const place = t.size() > 1 && below(random, 4) == 0 ? at : 1;
+      t.insert(t.begin() + static_cast<std::ptrdiff_t>(std::min(place, t.size())), entry.begin(),
+               entry.end());
+      break;
+    }
     default: {  // a run of tokens copied elsewhere: whole entries, often
       std::size_t const count = std::min<std::size_t>(1 + below(random, 20), t.size() - at);
       std::vector<std::string> const run(t.begin() + static_cast<std::ptrdiff_t>(at),
