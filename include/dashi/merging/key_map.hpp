@@ -26,8 +26,8 @@ class KeyMap {
         throw UsageError({.code = "bad-key-map",
                           .file = {},
                           .place = "key map",
-                          .found = io::quoted(at->second) + " and " + io::quoted(theirs) +
-                                   " both become " + io::quoted(ours),
+                          .found = io::in_quotes(at->second) + " and " + io::in_quotes(theirs) +
+                                   " both become " + io::in_quotes(ours),
                           .expected = "a different name for each",
                           .advice = {}});
       }

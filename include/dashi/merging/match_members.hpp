@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/error.hpp>
+#include <dashi/io/checkpoint.hpp>
+#include <dashi/io/listing.hpp>
+#include <dashi/io/tensor_info.hpp>
+#include <dashi/merging/mean_options.hpp>
+#include <dashi/merging/member.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dashi::merging {
+
+/// One tensor of the merged checkpoint and where it comes from.
+struct PlannedTensor {
+  std::string name;
+  io::Dtype dtype = io::Dtype::f32;           ///< in the merged checkpoint
+  std::vector<std::uint64_t> shape{};
+  bool averaged = false;                      ///< else copied, and the same in all members
+  std::vector<io::TensorRef const*> sources{};  ///< one a member, in their order; owned by checkpoints
+
+  std::uint64_t elements() const noexcept { return sources.front()->info.elements(); }
+};
+
+namespace detail {
+
+using NamedTensors = std::map<std::string_view, io::TensorRef const*>;
+
+/// A member's tensors under our names.
+inline NamedTensors named_tensors(MergeMember const& member) {
+  NamedTensors out;
+  std::string const file = member.checkpoint->path().string();
+  for (auto const& [theirs, ours] : member.keys.entries()) {
+    if (member.checkpoint->find(theirs) == nullptr) {
+      throw FormatError({.code = "missing-tensor",
+                         .file = file,
+                         .place = "key map",
+                         .found = "no tensor " + io::in_quotes(theirs),
+                         .expected = "every tensor that the key map names",
+                         .advice = "correct the key map"});
+    }
+  }
+  for (io::TensorRef const& ref : member.checkpoint->tensors()) {
+    auto const [at, fresh] = out.emplace(member.keys.ours(ref.info.name), &ref);
+    if (!fresh) {
+      throw FormatError({.code = "bad-key-map",
+                         .file = file,
+                         .place = "key map",
+                         .found = io::in_quotes(at->second->info.name) + " and " +
+                                  io::in_quotes(ref.info.name) + " both become " + io::in_quotes(at->first),
+                         .expected = "a different name for each",
+                         .advice = "correct the key map"});
+    }
+  }
+  return out;
+}
+
+/// Refuses a member without some of the tensors in `all`.
+inline void expect_all(MergeMember const& member, NamedTensors const& mine, NamedTensors const& all) {
+  std::vector<std::string> missing;
+  for (auto const& [name, ref] : all) {
+    if (!mine.contains(name)) {
+      missing.push_back(io::in_quotes(name));
+    }
+  }
+  if (!missing.empty()) {
+    throw FormatError({.code = "missing-tensor",
+                       .file = member.checkpoint->path().string(),
+                       .place = {},
+                       .found = "without " + std::to_string(missing.size()) +
+                                (missing.size() == 1 ? " tensor" : " tensors") +
+                                " that other members have: " + io::listing(missing),
+                       .expected = "the same tensors in all members",
+                       .advice = "merge checkpoints of one architecture, or map the names"});
+  }
+}
+
+[[noreturn]] inline void fail_tensor(MergeMember const& member, std::string code, PlannedTensor const& tensor,
+                                     std::string found, std::string expected, std::string advice) {
+  throw FormatError({.code = std::move(code),
+                     .file = member.checkpoint->path().string(),
+                     .place = "tensor " + io::in_quotes(tensor.name),
+                     .found = std::move(found),
+                     .expected = std::move(expected),
+                     .advice = std::move(advice)});
+}
+
+/// LoRA tools disagree on whether the one number alpha has shape [] or [1]; nothing else is alike.
+inline bool is_alpha_scalar(std::string_view name, std::vector<std::uint64_t> const& shape) {
+  return (name == "alpha" || name.ends_with(".alpha")) &&
+         (shape.empty() || (shape.size() == 1 && shape[0] == 1));
+}
+
+inline void match_shapes(PlannedTensor& tensor, std::span<MergeMember const> members) {
+  tensor.shape = tensor.sources[0]->info.shape;
+  for (std::size_t m = 1; m < tensor.sources.size(); ++m) {
+    std::vector<std::uint64_t> const& shape = tensor.sources[m]->info.shape;
+    if (shape == tensor.sources[0]->info.shape) {
+      continue;
+    }
+    if (is_alpha_scalar(tensor.name, shape) && is_alpha_scalar(tensor.name, tensor.shape)) {
+      tensor.shape.clear();  // whatever the order of the members
+      continue;
+    }
+    fail_tensor(members[m], "shape-mismatch", tensor, "has shape " + io::shape_text(shape),
+                io::shape_text(tensor.sources[0]->info.shape) + " as in " +
+                    members[0].checkpoint->path().string(),
+                "shapes must be equal, nothing is broadcast or transposed");
+  }
+}
+
+inline void match_dtypes(PlannedTensor& tensor, std::span<MergeMember const> members,
+                         MergeOptions const& options) {
+  io::Dtype const first = tensor.sources[0]->info.dtype;
+  tensor.averaged = io::is_averaged(first);
+  bool mixed = false;
+  for (std::size_t m = 1; m < tensor.sources.size(); ++m) {
+    io::Dtype const dtype = tensor.sources[m]->info.dtype;
+    if (dtype == first) {
+      continue;
+    }
+    mixed = true;
+    bool const convertible = tensor.averaged && io::is_averaged(dtype);
+    if (convertible && options.dtype && !options.strict_dtype) {
+      continue;
+    }
+    fail_tensor(members[m], "dtype-mismatch", tensor, "is " + std::string(io::name(dtype)),
+                std::string(io::name(first)) + " as in " + members[0].checkpoint->path().string(),
+                !convertible           ? "only F16, BF16, F32 and F64 can be averaged with each other"
+                : options.strict_dtype ? "leave out --strict-dtype and give --dtype to average them"
+                                       : "give --dtype to say what the result is stored as");
+  }
+  tensor.dtype = tensor.averaged && (options.dtype || mixed) ? *options.dtype : first;
+}
+
+}  // namespace detail
+
+/// The tensors of the merged checkpoint by name, or FormatError: every member has the same names
+/// (after its key map) and shapes; dtypes that are averaged may differ when options.dtype says what
+/// the result is, all others are equal. Reads no tensor data. At least one member.
+inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> members,
+                                                MergeOptions const& options = {}) {
+  if (members.empty()) {
+    throw UsageError({.code = "no-members",
+                      .file = {},
+                      .place = {},
+                      .found = "nothing to merge",
+                      .expected = "at least one checkpoint",
+                      .advice = {}});
+  }
+  if (options.dtype && !io::is_averaged(*options.dtype)) {
+    throw UsageError({.code = "bad-dtype",
+                      .file = {},
+                      .place = {},
+                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
+                      .expected = "F16, BF16, F32 or F64",
+                      .advice = {}});
+  }
+  std::vector<detail::NamedTensors> named;
+  detail::NamedTensors all;
+  for (MergeMember const& member : members) {
+    named.push_back(detail::named_tensors(member));
+    all.insert(named.back().begin(), named.back().end());
+  }
+  for (std::size_t m = 0; m < members.size(); ++m) {
+    detail::expect_all(members[m], named[m], all);
+  }
+  std::vector<PlannedTensor> tensors;
+  tensors.reserve(all.size());
+  for (auto const& [name, ref] : all) {
+    PlannedTensor tensor{.name = std::string(name)};
+    for (detail::NamedTensors const& mine : named) {
+      tensor.sources.push_back(mine.find(name)->second);
+    }
+    detail::match_shapes(tensor, members);
+    detail::match_dtypes(tensor, members, options);
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+/// Metadata pairs that are equal in all members; those of ours (`dashi.`) are left out.
+inline std::map<std::string, std::string> common_metadata(std::span<MergeMember const> members) {
+  std::map<std::string, std::string> out;
+  for (std::size_t m = 0; m < members.size(); ++m) {
+    std::map<std::string, std::string> const& theirs = members[m].checkpoint->metadata();
+    if (m == 0) {
+      out = theirs;
+    }
+    std::erase_if(out, [&](auto const& pair) {
+      auto const at = theirs.find(pair.first);
+      return at == theirs.end() || at->second != pair.second || pair.first.starts_with("dashi.");
+    });
+  }
+  return out;
+}
+
+}  // namespace dashi::merging

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/context.hpp>
+#include <dashi/core/expects.hpp>
+#include <dashi/core/floating_environment.hpp>
+#include <dashi/io/progress.hpp>
+#include <dashi/kernels/mean_report.hpp>
+#include <dashi/merging/chunk_pool.hpp>
+#include <dashi/merging/merge_faults.hpp>
+#include <dashi/merging/merge_plan.hpp>
+#include <dashi/merging/ordered_digest.hpp>
+#include <dashi/merging/read_ahead.hpp>
+#include <dashi/merging/typed_values.hpp>
+
+#include <Kokkos_Core.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace dashi::merging {
+
+/// Receives the merged tensors in parts, in any order, from many threads.
+class TensorSink {
+ public:
+  TensorSink() = default;
+  TensorSink(TensorSink const&) = delete;
+  TensorSink& operator=(TensorSink const&) = delete;
+  virtual ~TensorSink() = default;
+
+  /// `tensor` is an index into MergePlan::tensors.
+  virtual void write(std::size_t tensor, std::uint64_t byte_offset, std::span<std::byte const> bytes) = 0;
+};
+
+/// What a pass over the members found.
+struct MergeResult {
+  std::vector<std::string> digests;  ///< one a source; empty where it was not computed
+  kernels::MeanReport report;        ///< counts over all tensors
+};
+
+namespace detail {
+
+/// One pass over a plan: reads, hashes, combines and hands on, chunk by chunk. See stream_tensors().
+template <class Combine>
+class TensorStream {
+ public:
+  TensorStream(MergePlan const& plan, Combine const& combine, TensorSink& sink, io::Progress& progress)
+      : plan_(plan), combine_(combine), sink_(sink), progress_(progress), faults_(plan), ahead_(plan) {
+    for (std::size_t s = 0; s < plan.sources.size(); ++s) {
+      std::vector<io::TensorDigest> tensors;
+      for (PlannedTensor const& tensor : plan.tensors) {
+        io::TensorInfo const& info = tensor.sources[s]->info;
+        tensors.push_back({info.name, info.dtype, info.shape, {}});
+      }
+      digest_.add_member(plan.digested(s) ? std::move(tensors) : std::vector<io::TensorDigest>{});
+    }
+  }
+
+  MergeResult run() {
+    std::vector<Worker> workers;
+    for (int w = 0; w < plan_.layout.workers; ++w) {
+      workers.emplace_back(plan_);
+    }
+    progress_.start(plan_.bytes_to_read);
+    run_chunks(plan_.layout.chunks.size(), plan_.layout.workers, [&](int w, std::uint64_t chunk) {
+      try {
+        FloatingEnvironment const environment;
+        if (chunk <= faults_.last_chunk()) {
+          ahead_.at(chunk);
+          run_chunk(workers[static_cast<std::size_t>(w)], chunk);
+        }
+      } catch (DigestAbandoned const&) {
+        if (chunk <= faults_.last_chunk()) {
+          throw;
+        }
+      } catch (...) {
+        digest_.abandon_after(chunk);
+        throw;
+      }
+    });
+    faults_.expect_none();
+    MergeResult result{.digests = {}, .report = faults_.total()};
+    for (std::size_t s = 0; s < plan_.sources.size(); ++s) {
+      result.digests.push_back(plan_.digested(s) ? digest_.member_digest(s) : std::string());
+    }
+    return result;
+  }
+
+ private:
+  struct Worker {
+    explicit Worker(MergePlan const& plan)
+        : context(Kokkos::Serial(Kokkos::NewInstance{})),
+          memory(std::make_unique_for_overwrite<std::byte[]>(plan.layout.worker_bytes + 64)) {}
+
+    WorkerContext context;
+    std::unique_ptr<std::byte[]> memory;
+    std::vector<std::byte const*> held{};
+  };
+
+  /// Hands out a worker's memory for one segment; every part begins at a cache line.
+  class Buffers {
+   public:
+    Buffers(Worker& worker, std::uint64_t size)
+        : at_(worker.memory.get()), left_(size + 64) {
+      align();
+    }
+    std::byte* take(std::uint64_t bytes) {
+      DASHI_EXPECTS(bytes <= left_, "a segment must fit the buffers of a worker");
+      std::byte* const taken = at_;
+      at_ += bytes;
+      left_ -= bytes;
+      align();
+      return taken;
+    }
+
+   private:
+    void align() {
+      std::uint64_t const gap = (64 - reinterpret_cast<std::uintptr_t>(at_) % 64) % 64;
+      at_ += gap < left_ ? gap : left_;
+      left_ -= gap < left_ ? gap : left_;
+    }
+    std::byte* at_;
+    std::uint64_t left_;
+  };
+
+  void run_chunk(Worker& worker, std::uint64_t chunk) {
+    Chunk const& c = plan_.layout.chunks[chunk];
+    for (std::size_t s = 0; s < c.segments; ++s) {
+      Segment const& segment = plan_.layout.segments[c.first_segment + s];
+      PlannedTensor const& like = plan_.tensors[plan_.layout.pieces[segment.first_piece].tensor];
+      if (like.averaged) {
+        merge_segment(worker, chunk, segment, like);
+      } else {
+        copy_segment(worker, chunk, segment);
+      }
+    }
+  }
+
+  /// Reads the pieces of a segment from one source, one after the other, and hashes them.
+  void read(std::uint64_t chunk, Segment const& segment, std::size_t source, std::byte* out) {
+    std::byte* at = out;
+    for_each_extent(plan_, source, segment.first_piece, segment.first_piece + segment.pieces,
+                    [&](io::InputFile const& file, std::uint64_t offset, std::uint64_t bytes) {
+                      file.read_exact(offset, {at, static_cast<std::size_t>(bytes)});
+                      at += bytes;
+                    });
+    if (plan_.digested(source)) {
+      std::byte const* from = out;
+      for_each_piece(segment, [&](Piece const& piece) {
+        ByteRange const range = byte_range(plan_, piece, source);
+        auto const size = static_cast<std::size_t>(range.end - range.begin);
+        digest_.update(chunk, source, piece.tensor, range.begin,
+                       plan_.tensors[piece.tensor].sources[source]->info.bytes(), {from, size});
+        from += size;
+      });
+    }
+    progress_.advance(static_cast<std::uint64_t>(at - out));
+  }
+
+  void copy_segment(Worker& worker, std::uint64_t chunk, Segment const& segment) {
+    Buffers buffers(worker, plan_.layout.worker_bytes);
+    std::byte* const first = buffers.take(segment.count);
+    std::byte* const other = buffers.take(segment.count);
+    read(chunk, segment, 0, first);
+    for (std::size_t s = 1; s < plan_.sources.size(); ++s) {
+      read(chunk, segment, s, other);
+      std::uint64_t at = 0;
+      for_each_piece(segment, [&](Piece const& piece) {
+        if (std::memcmp(first + at, other + at, static_cast<std::size_t>(piece.count)) != 0) {
+          faults_.add_difference(piece.tensor, s);
+        }
+        at += piece.count;
+      });
+    }
+    write(segment, 1, first);
+  }
+
+  void merge_segment(Worker& worker, std::uint64_t chunk, Segment const& segment,
+                     PlannedTensor const& like) {
+    io::Dtype const type = Combine::as_double ? io::Dtype::f64 : common_dtype(like);
+    std::uint64_t const out_width = unit_bytes(true, like.dtype);
+    Buffers buffers(worker, plan_.layout.worker_bytes);
+    std::byte* const stored = buffers.take(segment.count * 8);
+    std::byte* const out = buffers.take(segment.count * out_width);
+    std::byte* const result = buffers.take(Combine::as_double ? segment.count * 8 : 0);
+    worker.held.clear();
+    for (std::size_t s = 0; s < plan_.sources.size(); ++s) {
+      std::byte* const held = buffers.take(segment.count * unit_bytes(true, type));
+      io::Dtype const dtype = like.sources[s]->info.dtype;
+      read(chunk, segment, s, dtype == type ? held : stored);
+      if (dtype != type) {
+        convert_dtype(worker.context, dtype, stored, type, held, segment.count);
+      }
+      worker.held.push_back(held);
+    }
+    Values const all{.tensor = &like,
+                     .first = plan_.layout.pieces[segment.first_piece].first,
+                     .count = segment.count,
+                     .held_as = type,
+                     .held = worker.held,
+                     .result = reinterpret_cast<double*>(result),
+                     .out = out};
+    if (segment.pieces == 1) {
+      combine(worker, plan_.layout.pieces[segment.first_piece].tensor, all);
+    } else if (Combine::by_tensor || has_events(combine_(worker.context, all))) {
+      combine_each(worker, segment, all);  // again: then the reports tell the tensors apart
+    }
+    if (plan_.sources.size() == 1 && !Combine::as_double && type == like.dtype) {
+      std::memcpy(out, worker.held[0], static_cast<std::size_t>(segment.count * out_width));  // NaNs as they are
+    }
+    write(segment, out_width, out);
+  }
+
+  void combine_each(Worker& worker, Segment const& segment, Values const& all) {
+    std::vector<std::byte const*> held(all.held.size());
+    std::uint64_t at = 0;
+    for_each_piece(segment, [&](Piece const& piece) {
+      PlannedTensor const& tensor = plan_.tensors[piece.tensor];
+      for (std::size_t s = 0; s < held.size(); ++s) {
+        held[s] = all.held[s] + at * unit_bytes(true, all.held_as);
+      }
+      combine(worker, piece.tensor,
+              {.tensor = &tensor,
+               .first = piece.first,
+               .count = piece.count,
+               .held_as = all.held_as,
+               .held = held,
+               .result = Combine::as_double ? all.result + at : all.result,
+               .out = all.out + at * unit_bytes(true, tensor.dtype)});
+      at += piece.count;
+    });
+  }
+
+  void combine(Worker& worker, std::size_t tensor, Values const& values) {
+    kernels::MeanReport const report = combine_(worker.context, values);
+    if (has_events(report)) {
+      faults_.add(tensor, report.shifted(static_cast<std::int64_t>(values.first)));
+    }
+    if (report.overflowed > 0 && plan_.options.overflow == OverflowPolicy::saturate) {
+      saturate(values);
+    }
+  }
+
+  static bool has_events(kernels::MeanReport const& report) {
+    return report.nan_inputs > 0 || report.infinite_inputs > 0 || report.overflowed > 0;
+  }
+
+  void write(Segment const& segment, std::uint64_t width, std::byte const* from) {
+    for_each_piece(segment, [&](Piece const& piece) {
+      auto const size = static_cast<std::size_t>(piece.count * width);
+      sink_.write(piece.tensor, piece.first * width, {from, size});
+      from += size;
+    });
+  }
+
+  template <class Body>
+  void for_each_piece(Segment const& segment, Body&& body) const {
+    for (std::size_t p = 0; p < segment.pieces; ++p) {
+      body(plan_.layout.pieces[segment.first_piece + p]);
+    }
+  }
+
+  MergePlan const& plan_;
+  Combine const& combine_;
+  TensorSink& sink_;
+  io::Progress& progress_;
+  MergeFaults faults_;
+  ReadAhead ahead_;
+  OrderedDigest digest_;
+};
+
+}  // namespace detail
+
+/// One pass over the members of `plan`: reads every tensor once, hashes what is to be digested,
+/// combines and hands the result to `sink`. Memory: plan.peak_memory, whatever the members' sizes.
+///
+/// Worker threads take chunks in order; each reads its part of all members, hashes, computes and
+/// writes it, so that reading, computing and writing overlap. The result does not depend on the
+/// number of workers, the chunks or the order of the members' files.
+///
+/// Combine computes: `MeanReport operator()(WorkerContext&, Values const&) const`, called from many
+/// threads; `as_double`: it wants values as double; `by_tensor`: it wants to know the tensor, so that
+/// small ones are not given together.
+///
+/// Throws IoError when reading fails, FormatError for values that the policies refuse and for copied
+/// tensors that differ. The sink is then incomplete.
+template <class Combine>
+MergeResult stream_tensors(MergePlan const& plan, Combine const& combine, TensorSink& sink,
+                           io::Progress& progress = io::no_progress()) {
+  DASHI_EXPECTS(Kokkos::is_initialized(),
+                "Kokkos is not initialised: make a dashi::ScopeGuard first in main");
+  return detail::TensorStream<Combine>(plan, combine, sink, progress).run();
+}
+
+}  // namespace dashi::merging
