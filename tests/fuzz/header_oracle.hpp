@@ -44,14 +44,14 @@ inline void require(bool condition, char const* rule) {
 
 struct Value {
   enum class Kind { object, array, string, number, word } kind = Kind::word;
-  std::string text;  // of a string, its characters; of a number or word, its spelling
-  std::vector<std::pair<std::string, Value>> members;
-  std::vector<Value> items;
+  std::string text;               // of a string, its characters; of a number or word, its spelling
+  std::vector<std::string> keys;  // of an object, whose values are `items`
+  std::vector<Value> items;       // of an object or array
 
   Value const* get(std::string_view key) const {
-    for (auto const& [k, v] : members) {
-      if (k == key) {
-        return &v;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (keys[i] == key) {
+        return &items[i];
       }
     }
     return nullptr;
@@ -142,16 +142,17 @@ private:
     if (take(U'{')) {
       require(depth <= 4, "depth");
       v.kind = Value::Kind::object;
-      std::set<std::string> keys;
+      std::set<std::string> seen;
       if (take(U'}')) {
         return v;
       }
       do {
         space();
         std::string key = string();
-        require(keys.insert(key).second, "unique keys");
+        require(seen.insert(key).second, "unique keys");
         require(take(U':'), "colon");
-        v.members.emplace_back(std::move(key), value(depth + 1));
+        v.keys.push_back(std::move(key));
+        v.items.push_back(value(depth + 1));
       } while (take(U','));
       require(take(U'}'), "closing brace");
     } else if (take(U'[')) {
@@ -287,7 +288,7 @@ inline OracleTensor tensor_of(Value const& v, bool lenient) {
   Value const* const shape = v.get("shape");
   Value const* const offsets = v.get("data_offsets");
   require(dtype != nullptr && shape != nullptr && offsets != nullptr, "fields");
-  require(lenient ? v.members.size() <= 19 : v.members.size() == 3, "no other fields");
+  require(lenient ? v.keys.size() <= 19 : v.keys.size() == 3, "no other fields");
   require(dtype->kind == Value::Kind::string && widths.count(dtype->text) == 1, "dtype");
   require(shape->kind == Value::Kind::array && shape->items.size() <= 8, "rank");
   require(offsets->kind == Value::Kind::array && offsets->items.size() == 2, "offsets");
@@ -323,12 +324,14 @@ inline std::optional<OracleFile> oracle_read(std::string_view file, bool lenient
     Value const root = Reader(decode(file.substr(8, n))).document(lenient);
     OracleFile out;
     std::map<std::uint64_t, std::uint64_t> pieces;
-    for (auto const& [name, v] : root.members) {
+    for (std::size_t i = 0; i < root.keys.size(); ++i) {
+      std::string const& name = root.keys[i];
+      Value const& v = root.items[i];
       if (name == "__metadata__") {
         require(v.kind == Value::Kind::object, "metadata");
-        for (auto const& [key, text] : v.members) {
-          require(text.kind == Value::Kind::string, "metadata");
-          out.metadata[key] = text.text;
+        for (std::size_t k = 0; k < v.keys.size(); ++k) {
+          require(v.items[k].kind == Value::Kind::string, "metadata");
+          out.metadata[v.keys[k]] = v.items[k].text;
         }
         continue;
       }

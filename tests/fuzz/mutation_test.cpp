@@ -130,7 +130,8 @@ void mutate(Subject& s, Random& random) {
     case 9: s.length_error += static_cast<std::int64_t>(below(random, 5)) - 2; break;
     case 10: t[at] += std::string(1 + below(random, 3), " \t\n\r"[below(random, 4)]); break;
     case 11: {  // a number near itself
-      if (t[at].find_first_not_of("0123456789") == std::string::npos && t[at].size() < 6) {
+      if (!t[at].empty() && t[at].find_first_not_of("0123456789") == std::string::npos &&
+          t[at].size() < 6) {
         t[at] = std::to_string(std::stoul(t[at]) + below(random, 9));
       }
       break;
