@@ -24,10 +24,15 @@ class HostileFloats {
 
   /// One element's values, one a member.
   void element(std::vector<T>& values) {
-    std::uint64_t const kind = random() % 8;
+    std::uint64_t const kind = random() % 11;
+    spread_ = 1 + random() % 48;
     Bits const base = finite();
     for (T& value : values) {
       value = number(kind, base);
+    }
+    if (kind == 10 && values.size() > 1) {  // a tie of two neighbours, disturbed by what is far below
+      values[0] = near(base, 0);
+      values[1] = near(base, 1);
     }
     if (kind == 5 && values.size() > 1) {  // the last one cancels the first but for an ulp or two
       Bits const bits = bits_of(values.front()) ^ F::sign_mask;
@@ -99,6 +104,24 @@ class HostileFloats {
         Bits const lowered = magnitude > shift ? static_cast<Bits>(magnitude - shift) : magnitude;
         return from(static_cast<Bits>(lowered | (random() % 2 == 0 ? F::sign_mask : Bits{0})));
       }
+      case 7:
+      case 8: {  // full significands at most `spread_` binades apart: the edges of each proof
+        Bits const fraction = static_cast<Bits>(random() & F::fraction_mask);
+        Bits const top = static_cast<Bits>((base & F::exponent_mask) >> F::fraction_bits);
+        Bits const lower = static_cast<Bits>(random() % 3 == 0 ? spread_ : random() % spread_);
+        Bits const exponent = static_cast<Bits>(top > lower ? top - lower : top);
+        return from(static_cast<Bits>(static_cast<Bits>(exponent << F::fraction_bits) | fraction | 1U |
+                                      (random() % 2 == 0 ? F::sign_mask : Bits{0})));
+      }
+      case 10: {
+        Bits const top = static_cast<Bits>((base & F::exponent_mask) >> F::fraction_bits);
+        Bits const lower = static_cast<Bits>(random() % 48);
+        Bits const exponent = static_cast<Bits>(top > lower ? top - lower : 0);
+        return random() % 4 != 0 ? from(random() % 2 == 0 ? F::sign_mask : Bits{0})
+                                 : from(static_cast<Bits>(
+                                       static_cast<Bits>(exponent << F::fraction_bits) |
+                                       (random() % 2 == 0 ? F::sign_mask : Bits{0}) | 1U));
+      }
       default: {  // zeros of both signs, seldom something else
         if (random() % 16 == 0) {
           return from(finite());
@@ -108,6 +131,7 @@ class HostileFloats {
     }
   }
 
+  std::uint64_t spread_ = 1;
   std::mt19937_64 engine_;
   std::normal_distribution<double> normal_;
 };
