@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // libFuzzer target: any bytes as JSON for the cursor's skip_value(), which must agree with the
-// oracle's grammar when the text is an object. See README.md.
+// oracle's grammar when the text is an object. See ../README.md.
 #include <dashi/io/json_cursor.hpp>
 
-#include "header_oracle.hpp"
+#include "../header_oracle.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // libFuzzer target: any bytes as a safetensors file, strict and lenient, against the oracle. See
 // README.md.
-#include "agreement.hpp"
+#include "../agreement.hpp"
 
 #include <cstddef>
 #include <cstdint>
