@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace dashi;
 
-fs::path const here = fs::absolute(__FILE__).parent_path();
+fs::path const here = fs::path(DASHI_TEST_SOURCE) / "tests/conformance";
 
 /// The corpus, made once into a directory that goes away with the program.
 class Corpus {
