@@ -16,8 +16,10 @@ namespace dashi::merging {
 /// listed keeps its own. No two names of theirs may become one of ours: UsageError.
 class KeyMap {
  public:
+  using Entries = std::map<std::string, std::string, std::less<>>;
+
   KeyMap() = default;
-  explicit KeyMap(std::map<std::string, std::string, std::less<>> theirs_to_ours)
+  explicit KeyMap(Entries theirs_to_ours)
       : entries_(std::move(theirs_to_ours)) {
     std::map<std::string_view, std::string_view> seen;
     for (auto const& [theirs, ours] : entries_) {
@@ -40,12 +42,12 @@ class KeyMap {
     return at == entries_.end() ? theirs : std::string_view(at->second);
   }
 
-  std::map<std::string, std::string, std::less<>> const& entries() const noexcept { return entries_; }
+  Entries const& entries() const noexcept { return entries_; }
   bool empty() const noexcept { return entries_.empty(); }
   friend bool operator==(KeyMap const&, KeyMap const&) = default;
 
  private:
-  std::map<std::string, std::string, std::less<>> entries_;
+  Entries entries_;
 };
 
 }  // namespace dashi::merging

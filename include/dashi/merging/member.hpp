@@ -14,7 +14,7 @@ namespace dashi::merging {
 
 /// One of the checkpoints that are merged.
 struct MergeMember {
-  std::string name;  ///< for people and provenance; often the path
+  std::string name;  ///< for provenance; often the file's name
   std::shared_ptr<io::Checkpoint const> checkpoint{};
   DecimalWeight weight{};
   KeyMap keys{};
@@ -23,10 +23,11 @@ struct MergeMember {
 };
 using MeanMember = MergeMember;
 
-/// Opens the checkpoint; its path is the name. Throws IoError and FormatError.
+/// Opens the checkpoint; the last part of its path is the name. Throws IoError and FormatError.
 inline MergeMember open_member(std::filesystem::path const& path, DecimalWeight weight = {},
                                io::ReadOptions const& options = {}) {
-  return {.name = path.string(),
+  std::filesystem::path const last = path.has_filename() ? path : path.parent_path();
+  return {.name = last.filename().string(),
           .checkpoint = std::make_shared<io::Checkpoint const>(path, options),
           .weight = weight};
 }
