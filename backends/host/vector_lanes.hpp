@@ -55,13 +55,19 @@ struct VectorLanes {
     return {__builtin_convertvector(lane, typename VectorLanes<U, N>::Register)};
   }
   DASHI_LANES_INLINE bool any() const {
-    std::uint64_t word[sizeof(Register) / 8];
-    __builtin_memcpy(word, &lane, sizeof(Register));
-    std::uint64_t all = 0;
-    for (std::uint64_t const w : word) {
-      all |= w;
+    if constexpr (sizeof(Register) < 8) {
+      std::uint32_t word = 0;
+      __builtin_memcpy(&word, &lane, sizeof(Register));
+      return word != 0;
+    } else {
+      std::uint64_t word[sizeof(Register) / 8];
+      __builtin_memcpy(word, &lane, sizeof(Register));
+      std::uint64_t all = 0;
+      for (std::uint64_t const w : word) {
+        all |= w;
+      }
+      return all != 0;
     }
-    return all != 0;
   }
 
   using A = VectorLanes const&;
@@ -74,14 +80,8 @@ struct VectorLanes {
   DASHI_LANES_INLINE friend VectorLanes operator^(A a, A b) { return {a.lane ^ b.lane}; }
   DASHI_LANES_INLINE friend VectorLanes operator<<(A a, int by) { return {a.lane << by}; }
   DASHI_LANES_INLINE friend VectorLanes operator>>(A a, int by) { return {a.lane >> by}; }
-  DASHI_LANES_INLINE friend VectorLanes shift_left(A a, A by) {
-    VectorLanes const width = splat(static_cast<T>(8 * sizeof(T)));
-    return {(by.lane < width.lane) ? (a.lane << (by.lane & (width.lane - T{1}))) : Register{}};
-  }
-  DASHI_LANES_INLINE friend VectorLanes shift_right(A a, A by) {
-    VectorLanes const width = splat(static_cast<T>(8 * sizeof(T)));
-    return {(by.lane < width.lane) ? (a.lane >> (by.lane & (width.lane - T{1}))) : Register{}};
-  }
+  DASHI_LANES_INLINE friend VectorLanes shift_left(A a, A by) { return {a.lane << by.lane}; }
+  DASHI_LANES_INLINE friend VectorLanes shift_right(A a, A by) { return {a.lane >> by.lane}; }
   DASHI_LANES_INLINE friend Mask operator>(A a, A b) {
     static_assert(std::is_signed_v<T> && std::is_integral_v<T>);
     return {(b.lane - a.lane) >> (8 * static_cast<int>(sizeof(T)) - 1)};

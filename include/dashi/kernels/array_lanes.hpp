@@ -97,16 +97,12 @@ struct ArrayLanes {
   KOKKOS_FORCEINLINE_FUNCTION friend ArrayLanes operator>>(A a, int by) {
     return make([&](int i) { return a.lane[i] >> by; });
   }
-  /// Lane by lane; a shift by the width or more gives 0.
+  /// Lane by lane, each by less than the width.
   KOKKOS_FORCEINLINE_FUNCTION friend ArrayLanes shift_left(A a, A by) {
-    return make([&](int i) {
-      return by.lane[i] < static_cast<T>(8 * sizeof(T)) ? a.lane[i] << by.lane[i] : T{0};
-    });
+    return make([&](int i) { return a.lane[i] << by.lane[i]; });
   }
   KOKKOS_FORCEINLINE_FUNCTION friend ArrayLanes shift_right(A a, A by) {
-    return make([&](int i) {
-      return by.lane[i] < static_cast<T>(8 * sizeof(T)) ? a.lane[i] >> by.lane[i] : T{0};
-    });
+    return make([&](int i) { return a.lane[i] >> by.lane[i]; });
   }
   /// Signed lanes whose difference does not overflow.
   KOKKOS_FORCEINLINE_FUNCTION friend Mask operator>(A a, A b) {

@@ -135,7 +135,7 @@ struct MeanKernel {
     auto const mask =
         mean_in_double<In, Out, Lanes, group>(members, weights, constants, at, out + at);
     if (mask.any()) {
-      std::int64_t unproven[group];
+      std::int64_t unproven[std::size_t{group}];
       mask.store(unproven);
       for (int i = 0; i < group; ++i) {
         if (unproven[i] != 0) {

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/float_convert.hpp>
+#include <dashi/kernels/mean_report.hpp>
+#include <dashi/kernels/mean_stages.hpp>
+#include <dashi/kernels/window.hpp>
+
+#include <Kokkos_Core.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace dashi::kernels {
+
+/// sums += weight * x, exactly, for one tile. Kind of sum: `Windowed` false = one word in units of
+/// 2^-24 (In is Float16), true = two words in units of 2^-79.
+///
+/// Every group of eight elements sets one byte of `spilled` and of `negative_zeros`. Elements that
+/// are not finite are counted and left out.
+template <class In, bool Windowed>
+struct AccumulateKernel {
+  std::int64_t weight;
+  In const* x;
+  std::int64_t* high;    // the only word where not Windowed
+  std::uint64_t* low;    // unused where not Windowed
+  std::uint8_t* spilled;
+  std::uint8_t* negative_zeros;
+  MeanCounters* counters;
+
+  template <template <class, int> class Lanes, int Bytes>
+  KOKKOS_FORCEINLINE_FUNCTION void tile(std::int64_t begin, std::int64_t end) const {
+    constexpr int lanes = Bytes < 32 ? 4 : Bytes / 8;
+    for (std::int64_t at = begin; at < end; at += 8) {
+      Flags flags;
+      if (at + 8 <= end) {
+        for (int part = 0; part < 8; part += lanes) {
+          group<Lanes, lanes>(at, part, flags);
+        }
+      } else {
+        for (int part = 0; at + part < end; ++part) {
+          group<ArrayLanes, 1>(at, part, flags);
+        }
+      }
+      spilled[at / 8] = flags.spilled;
+      negative_zeros[at / 8] = flags.negative_zeros;
+    }
+  }
+
+ private:
+  struct Flags {
+    std::uint8_t spilled = 0;
+    std::uint8_t negative_zeros = 0;
+  };
+
+  /// Flags of one element; a number that is not finite is counted instead.
+  KOKKOS_INLINE_FUNCTION void flag(std::int64_t at, int bit, bool outside, bool negative_zero,
+                                   Flags& flags) const {
+    if (outside && !is_finite(x[at])) {
+      counters->count_nonfinite(at, is_nan(x[at]) ? 1 : 0, is_nan(x[at]) ? 0 : 1);
+    } else if (outside) {
+      flags.spilled = static_cast<std::uint8_t>(flags.spilled | 1 << bit);
+    }
+    if (negative_zero) {
+      flags.negative_zeros = static_cast<std::uint8_t>(flags.negative_zeros | 1 << bit);
+    }
+  }
+
+  template <template <class, int> class Lanes, int N>
+  KOKKOS_FORCEINLINE_FUNCTION void group(std::int64_t first, int part, Flags& flags) const {
+    std::int64_t const at = first + part;
+    using W = Lanes<std::uint32_t, N>;
+    using U = Lanes<std::uint64_t, N>;
+    using S = Lanes<std::int64_t, N>;
+    using M = typename W::Mask;
+    Lanes<float, N>::prefetch(x + at);
+    W const bits = detail::load_as_float<In, Lanes, N>(x + at).template as<std::uint32_t>();
+    W const magnitude = bits & W::splat(0x7fffffffU);
+    W const exponent = magnitude >> 23;
+    M const normal = exponent.template as<std::int32_t>() > M::splat(0);
+    W const ones = normal.template as<std::uint32_t>();
+    W significand = (magnitude & W::splat(0x7fffffU)) | (ones & W::splat(0x800000U));
+    W const place = exponent + ones;  // x = significand * 2^(place - 149)
+    M const not_finite = exponent.template as<std::int32_t>() > M::splat(highest_exponent);
+    M outside_window = not_finite;
+    constexpr int unit_place = 149 + (Windowed ? window_unit : half_sum_unit);
+    // Left shift into the unit's place, right shift where the last bits are zeros.
+    M const distance = place.template as<std::int32_t>() - M::splat(unit_place);
+    M const is_below = M::splat(0) > distance;
+    M const zero_lanes = M::splat(1) > significand.template as<std::int32_t>();
+    W const right = smaller((M::splat(0) - distance).template as<std::uint32_t>(), W::splat(31)) &
+                    is_below.template as<std::uint32_t>();
+    W const reduced = shift_right(significand, right);
+    if constexpr (Windowed) {
+      M const lost = M::splat(0) >
+                     (M::splat(0) -
+                      (shift_left(reduced, right) ^ significand).template as<std::int32_t>());
+      M const too_large =
+          exponent.template as<std::int32_t>() > M::splat(127 + window_top - 1);
+      outside_window = outside_window | lost | too_large;
+    }
+    W const keep = (outside_window.template as<std::uint32_t>()) ^ W::splat(~0U);
+    U const left = (distance.template as<std::uint32_t>() & keep &
+                    (is_below.template as<std::uint32_t>() ^ W::splat(~0U)))
+                       .template to<std::uint64_t>();
+    U const kept = (reduced & keep).template to<std::uint64_t>();
+    std::uint64_t const absolute = static_cast<std::uint64_t>(weight < 0 ? -weight : weight);
+    U const product = kept * U::splat(absolute);
+    // All ones where the term is negative.
+    W const weight_sign = W::splat(weight < 0 ? 0x80000000U : 0U);
+    M const negative = (bits ^ weight_sign).template as<std::int32_t>() >> 31;
+    U const flip = negative.template to<std::int64_t>().template as<std::uint64_t>();
+    if constexpr (Windowed) {
+      U const term_low = shift_left(product, left);
+      U const term_high = shift_right(product >> 1, U::splat(63) - left);
+      U const signed_low = (term_low ^ flip) - flip;
+      U const borrow = is_zero(term_low) & flip;  // ~0 + 1 carries into the high word
+      U const signed_high = (term_high ^ flip) - borrow;
+      U const old_low = U::load(low + at);
+      U const new_low = old_low + signed_low;
+      U const carry = carry_out(old_low, signed_low, new_low);
+      new_low.store(low + at);
+      (S::load(high + at) + (signed_high + carry).template as<std::int64_t>()).store(high + at);
+    } else {
+      U const term = shift_left(product, left);
+      (S::load(high + at) + ((term ^ flip) - flip).template as<std::int64_t>()).store(high + at);
+    }
+    M const zero_terms = zero_lanes & negative;
+    if ((outside_window | zero_terms).any()) {
+      std::int32_t outside[static_cast<std::size_t>(N)];
+      std::int32_t zeros[static_cast<std::size_t>(N)];
+      outside_window.store(outside);
+      zero_terms.store(zeros);
+      for (int i = 0; i < N; ++i) {
+        flag(at + i, part + i, outside[i] != 0, zeros[i] != 0, flags);
+      }
+    }
+  }
+
+  /// All ones where u is 0.
+  template <class U>
+  KOKKOS_FORCEINLINE_FUNCTION static U is_zero(U const& u) {
+    // The sign of u | -u is set iff u is not 0.
+    U const some = (u | (U::splat(0) - u)) >> 63;
+    return some - U::splat(1);
+  }
+
+  /// Carry of a + b = sum, 0 or 1.
+  template <class U>
+  KOKKOS_FORCEINLINE_FUNCTION static U carry_out(U const& a, U const& b, U const& sum) {
+    return ((a & b) | ((a | b) & (sum ^ U::splat(~std::uint64_t{0})))) >> 63;
+  }
+
+  /// Largest exponent of a finite In, as a float's.
+  static constexpr int highest_exponent = std::is_same_v<In, Float16> ? 127 + 15 : 254;
+};
+
+}  // namespace dashi::kernels
