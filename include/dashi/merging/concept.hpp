@@ -99,8 +99,8 @@ consteval bool require_merge_strategy() {
                   "merge(dashi::merging::MergeInput const&, std::span<double> out) const");
   }
   static_assert(NamesMergeMethod<S>,
-                "MergeStrategy: declare static constexpr std::string_view name = \"...\", not empty: "
-                "the provenance of a merged file says it");
+                "MergeStrategy: declare static constexpr std::string_view name with a text that is not "
+                "empty; the provenance of a merged file says it");
   return true;
 }
 

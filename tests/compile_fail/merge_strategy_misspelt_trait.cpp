@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// expect-error: need_base
+#include <dashi/merging/concept.hpp>
+
+struct Median {
+  static constexpr dashi::merging::MergeTraits traits{.form = dashi::merging::MergeForm::element,
+                                                      .need_base = true};
+  static constexpr std::string_view name = "median";
+  void merge(dashi::merging::MergeInput const&, std::span<double>) const;
+};
+static_assert(dashi::merging::require_merge_strategy<Median>());

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// expect-error: MergeStrategy: declare static constexpr std::string_view name with a text
+#include <dashi/merging/concept.hpp>
+
+struct Median {
+  static constexpr dashi::merging::MergeTraits traits{.form = dashi::merging::MergeForm::element};
+  void merge(dashi::merging::MergeInput const&, std::span<double>) const;
+};
+static_assert(dashi::merging::require_merge_strategy<Median>());
