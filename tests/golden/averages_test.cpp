@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "reference/exact_mean.hpp"
+#include "support/merge_files.hpp"
 #include "support/shared_data.hpp"
 
 #include <dashi/core/float_convert.hpp>
 #include <dashi/io/safetensors_file.hpp>
 #include <dashi/merging/decimal_weight.hpp>
+#include <dashi/merging/mean_stream.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -113,4 +117,41 @@ TEMPLATE_TEST_CASE("the reference mean has the golden bits", "", Float16, BFloat
   }
   CHECK(mismatches({1, 1, 1, 1}, inputs<TestType>(file, 4),
                    read<typename G::Other>(file, G::other_dtype)) == 0);
+}
+
+TEMPLATE_TEST_CASE("published means have the golden bits, in any order of the members", "", Float16,
+                   BFloat16, float) {
+  using G = Golden<TestType>;
+  dashi::io::SafetensorsFile const file(
+      dashi::test::shared_data(std::string("golden/") + G::folder + "/averages.safetensors"));
+  PrivateFolder const folder(std::filesystem::temp_directory_path());
+  auto const dtype = file.header().find("in0")->dtype;
+  auto const values = inputs<TestType>(file, 4);
+  auto const published = [&](std::vector<char const*> const& weights, MergeOptions const& options, bool reversed) {
+    std::vector<MergeMember> members;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      members.push_back(dashi::test::write_member(
+          folder.path() / ("in" + std::to_string(i) + ".safetensors"),
+          {dashi::test::file_tensor("x", dtype, {values[i].size()}, values[i])}, weights[i]));
+    }
+    if (reversed) {
+      std::reverse(members.begin(), members.end());
+    }
+    publish_mean(plan_mean(members, options), folder.path() / "out.safetensors", {.force = true});
+    return dashi::io::Checkpoint(folder.path() / "out.safetensors");
+  };
+  for (bool const reversed : {false, true}) {
+    for (WeightSet const& set : weight_sets()) {
+      INFO(set.name);
+      auto const merged = published(set.weights, {.overflow = OverflowPolicy::propagate}, reversed);
+      using Bits = typename FloatFormat<TestType>::Bits;
+      CHECK(dashi::test::read_values<Bits>(merged, "x") == read<Bits>(file, std::string("mean.") + set.name));
+    }
+    using Bits = typename FloatFormat<typename G::Other>::Bits;
+    auto const merged = published({"1", "1", "1", "1"},
+                                  {.dtype = file.header().find(G::other_dtype)->dtype,
+                                   .overflow = OverflowPolicy::propagate},
+                                  reversed);
+    CHECK(dashi::test::read_values<Bits>(merged, "x") == read<Bits>(file, G::other_dtype));
+  }
 }

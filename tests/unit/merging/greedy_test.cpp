@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "merge_files.hpp"
+#include "support/merge_files.hpp"
 
 #include <dashi/merging/greedy.hpp>
 #include <dashi/merging/merge.hpp>
