@@ -7,6 +7,7 @@
 
 Run it after make_corpus.py changes. The tests only read the result and need no reference library.
 """
+
 import hashlib
 import json
 import pathlib
@@ -29,8 +30,11 @@ def reference_verdict(content):
 def main():
     cases = {}
     for name, c in make_corpus.build().items():
-        cases[name] = dict(sha256=hashlib.sha256(c["content"]).hexdigest(), **make_corpus.expectation(c),
-                           reference=reference_verdict(c["content"]))
+        cases[name] = dict(
+            sha256=hashlib.sha256(c["content"]).hexdigest(),
+            **make_corpus.expectation(c),
+            reference=reference_verdict(c["content"])
+        )
     document = {"reference": "PyPI safetensors " + safetensors.__version__, "cases": cases}
     (HERE / "verdicts.json").write_text(json.dumps(document, indent=1) + "\n")
     for name, c in cases.items():

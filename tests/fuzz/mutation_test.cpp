@@ -170,13 +170,13 @@ void mutate(Subject& s, Random& random) {
 std::vector<Subject> const& seeds() {
   static std::vector<Subject> const all{
       {tokens_of(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"), 8, 0},
-      {tokens_of(
-           R"({"__metadata__":{"format":"pt","k":"v"},"a":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]},)"
-           R"("b":{"dtype":"U8","shape":[],"data_offsets":[4,5]}}   )"),
+      {tokens_of(R"({"__metadata__":{"format":"pt","k":"v"},"a":)"
+                 R"({"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]},)"
+                 R"("b":{"dtype":"U8","shape":[],"data_offsets":[4,5]}}   )"),
        5, 0},
-      {tokens_of(
-           R"({"z":{"dtype":"F64","shape":[0,3],"data_offsets":[0,0]},"q":{"dtype":"F4","shape":[4],)"
-           R"("data_offsets":[3,5]},"p":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})"),
+      {tokens_of(R"({"z":{"dtype":"F64","shape":[0,3],"data_offsets":[0,0]},"q":)"
+                 R"({"dtype":"F4","shape":[4],)"
+                 R"("data_offsets":[3,5]},"p":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})"),
        5, 0},
       {tokens_of("{}"), 0, 0},
       {tokens_of(

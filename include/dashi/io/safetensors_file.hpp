@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,10 +17,13 @@
 
 namespace dashi::io {
 
+static_assert(std::endian::native == std::endian::little,
+              "dashi::io: safetensors are little-endian and are read without swapping bytes");
+
 /// A safetensors file opened for reading: its checked header, and positional reads of its tensors.
 /// Holds no tensor data. Throws IoError and FormatError.
 class SafetensorsFile {
- public:
+public:
   explicit SafetensorsFile(std::filesystem::path const& path, ReadOptions const& options = {})
       : SafetensorsFile(InputFile(path), options) {}
 
@@ -37,7 +41,7 @@ class SafetensorsFile {
     file_.read_exact(header_.data_begin + tensor.begin + byte_offset, out);
   }
 
- private:
+private:
   static SafetensorsHeader read_header(InputFile const& file, ReadOptions const& options) {
     std::array<std::byte, 512> buffer{};
     std::span<std::byte> const first = std::span(buffer).first(

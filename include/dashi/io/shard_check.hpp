@@ -34,19 +34,23 @@ inline void check_shards(ShardIndex const& index, std::vector<SafetensorsFile> c
                          std::vector<std::string>& warnings) {
   std::vector<std::string> const& shards = index.shards();
   auto const refuse = [&](char const* code, std::vector<std::string> const& items, char const* what,
-                          char const* expected) {
+                          char const* expected, char const* advice = nullptr) {
     if (!items.empty()) {
       index.fail(code, "weight_map",
-                 std::to_string(items.size()) + " " + what + ": " + listing(items), expected,
-                 "the index does not belong to these files; fetch both again");
+                 std::string(what) + " (" + std::to_string(items.size()) + "): " + listing(items),
+                 expected,
+                 advice != nullptr ? advice
+                                   : "the index does not belong to these files; fetch both again");
     }
   };
   std::vector<std::string> listed;
   for (std::string const& name : unlisted) {
     listed.push_back(in_quotes(name));
   }
-  refuse("shard-not-listed", listed, "files that the index does not list",
-         "no other shards beside it");
+  refuse("shard-not-listed", listed, "files beside the index that it does not list",
+         "no other shards there",
+         "remove what belongs to another checkpoint, or, if it only shares the directory, give the "
+         "path of the index itself");
 
   std::vector<detail::ShardedName> found;
   std::uint64_t total = 0;

@@ -217,7 +217,7 @@ TEST_CASE("disagreements of index and shards list their tensors") {
         safetensors_bytes("{" + byte_entry("b", 0, 3) + "," + byte_entry("a", 3, 4) + "}", 4));
     Failure const f = s.failing();
     CHECK(f.code == "tensor-in-two-shards");
-    CHECK(contains(f.message, "1 tensors in two shards: 'a' ('" + std::string(first) + "', '" +
+    CHECK(contains(f.message, "tensors in two shards (1): 'a' ('" + std::string(first) + "', '" +
                                   second + "')"));
   }
   SECTION("a tensor in another shard than listed") {
@@ -278,7 +278,7 @@ TEST_CASE("disagreements of index and shards list their tensors") {
     }
     s.index(map);
     Failure const f = s.failing();
-    CHECK(contains(f.message, "27 listed tensors in no shard: 'x100'"));
+    CHECK(contains(f.message, "listed tensors in no shard (27): 'x100'"));
     CHECK(contains(f.message, "and 7 more"));
     CHECK(contains(f.message, "'x119'"));
     CHECK_FALSE(contains(f.message, "'x120'"));
