@@ -71,14 +71,29 @@ inline std::uint64_t units(PlannedTensor const& tensor) {
   return tensor.averaged ? tensor.elements() : tensor.sources.front()->info.bytes();
 }
 
-/// Bytes that one worker needs for an element: see SegmentBuffers.
+/// Dtype in which a pass holds the values of a tensor that is averaged.
+inline io::Dtype held_dtype(PlannedTensor const& tensor, bool as_double) {
+  return as_double ? io::Dtype::f64 : common_dtype(tensor);
+}
+
+/// Bytes of an element as a source stores it, as far as room for that is needed besides the values
+/// as they are held: of the widest source that is converted.
+inline std::uint64_t stored_bytes(PlannedTensor const& tensor, io::Dtype held) {
+  std::uint64_t widest = 0;
+  for (io::TensorRef const* ref : tensor.sources) {
+    widest = ref->info.dtype == held ? widest : std::max(widest, unit_bytes(true, ref->info.dtype));
+  }
+  return widest;
+}
+
+/// Bytes that one worker needs for an element.
 inline std::uint64_t cost_per_unit(PlannedTensor const& tensor, bool as_double) {
   if (!tensor.averaged) {
     return 2;  // the first member's bytes, and another's to compare with
   }
-  std::uint64_t const held = as_double ? 8 : unit_bytes(true, common_dtype(tensor));
-  return held * tensor.sources.size() + 8 /* as stored */ + unit_bytes(true, tensor.dtype) +
-         (as_double ? 8 : 0) /* result */;
+  io::Dtype const held = held_dtype(tensor, as_double);
+  return unit_bytes(true, held) * tensor.sources.size() + stored_bytes(tensor, held) +
+         unit_bytes(true, tensor.dtype) + (as_double ? 8 : 0) /* the strategy's result */;
 }
 
 /// Room lost to alignment in one segment.

@@ -182,10 +182,10 @@ class TensorStream {
 
   void merge_segment(Worker& worker, std::uint64_t chunk, Segment const& segment,
                      PlannedTensor const& like) {
-    io::Dtype const type = Combine::as_double ? io::Dtype::f64 : common_dtype(like);
+    io::Dtype const type = held_dtype(like, Combine::as_double);
     std::uint64_t const out_width = unit_bytes(true, like.dtype);
     Buffers buffers(worker, plan_.layout.worker_bytes);
-    std::byte* const stored = buffers.take(segment.count * 8);
+    std::byte* const stored = buffers.take(segment.count * stored_bytes(like, type));
     std::byte* const out = buffers.take(segment.count * out_width);
     std::byte* const result = buffers.take(Combine::as_double ? segment.count * 8 : 0);
     worker.held.clear();
