@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Writes the safetensors conformance corpus: small files, good and bad, and what is expected of them.
+"""Writes the safetensors conformance corpus: small files and what is expected of them.
 
-    make_corpus.py DIRECTORY                      write every case as DIRECTORY/<case>.safetensors
-    make_corpus.py DIRECTORY --check VERDICTS     also compare bytes and expectations with verdicts.json
+    make_corpus.py DIRECTORY                     write every case as DIRECTORY/<case>.safetensors
+    make_corpus.py DIRECTORY --check VERDICTS    also compare with the recorded verdicts.json
 
-Deterministic, standard library only. `expected` is the verdict of dashi: "accept", or the code of the
-rejection (exit status 65 unless a number says otherwise). `lenient` is the same under --lenient, when
-it differs. `warns` marks files that are read with a warning.
+Deterministic, standard library only. `expected` is the verdict of dashi: "accept", or the code of
+the rejection (exit status 65 unless a number says otherwise). `lenient` is the same under
+--lenient, when it differs. `warns` marks files that are read with a warning.
 """
 
 import argparse
