@@ -54,6 +54,20 @@ struct VectorLanes {
   DASHI_LANES_INLINE VectorLanes<U, N> to() const {
     return {__builtin_convertvector(lane, typename VectorLanes<U, N>::Register)};
   }
+  template <int Which>
+  DASHI_LANES_INLINE VectorLanes<T, N / 2> part() const {
+    VectorLanes<T, N / 2> r;
+    __builtin_memcpy(&r.lane, reinterpret_cast<char const*>(&lane) + Which * sizeof(r.lane),
+                     sizeof(r.lane));
+    return r;
+  }
+  DASHI_LANES_INLINE static VectorLanes join(VectorLanes<T, N / 2> const& a,
+                                             VectorLanes<T, N / 2> const& b) {
+    VectorLanes r;
+    __builtin_memcpy(&r.lane, &a.lane, sizeof(a.lane));
+    __builtin_memcpy(reinterpret_cast<char*>(&r.lane) + sizeof(a.lane), &b.lane, sizeof(b.lane));
+    return r;
+  }
   DASHI_LANES_INLINE bool any() const {
     if constexpr (sizeof(Register) < 8) {
       std::uint32_t word = 0;

@@ -52,6 +52,15 @@ struct ArrayLanes {
   KOKKOS_FORCEINLINE_FUNCTION ArrayLanes<U, N> to() const {
     return ArrayLanes<U, N>::make([&](int i) { return static_cast<U>(lane[i]); });
   }
+  /// The lower (0) or upper (1) half.
+  template <int Which>
+  KOKKOS_FORCEINLINE_FUNCTION ArrayLanes<T, N / 2> part() const {
+    return ArrayLanes<T, N / 2>::make([&](int i) { return lane[Which * (N / 2) + i]; });
+  }
+  KOKKOS_FORCEINLINE_FUNCTION static ArrayLanes join(ArrayLanes<T, N / 2> const& a,
+                                                     ArrayLanes<T, N / 2> const& b) {
+    return make([&](int i) { return i < N / 2 ? a.lane[i] : b.lane[i - N / 2]; });
+  }
   KOKKOS_FORCEINLINE_FUNCTION bool any() const {
     bool found = false;
     for (int i = 0; i < N; ++i) {

@@ -30,9 +30,11 @@ MeanConstants mean_constants(MeanWeights const& weights) {
   if constexpr (small) {
     if (detail::midpoint_is_exact<Out, float>(c.total)) {
       c.float_spread = FloatFormat<float>::fraction_bits - c.weight_bits - f;
+      // Where few elements would pass, trying costs more than it saves.
+      c.float_spread = c.float_spread < 5 ? -1 : c.float_spread;
     }
     int const highest = std::is_same_v<In, BFloat16> ? 253 - c.weight_bits : 30;
-    c.float_exponent = static_cast<std::uint32_t>(highest > 0 ? highest : 0);
+    c.float_exponent = highest > 0 ? highest : 0;
   }
   c.double_spread = -1;
   if (std::is_same_v<Out, double> || detail::midpoint_is_exact<Out, double>(c.total)) {
@@ -60,17 +62,15 @@ struct MeanKernel {
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void tile(std::int64_t begin, std::int64_t end) const {
     std::int64_t at = begin;
-    if constexpr (sizeof(In) == 2 && sizeof(Out) == 2) {
+    if constexpr (pairs) {
       if (constants.float_spread >= 0) {
         at = float_blocks<Lanes, Bytes>(at, end);
       }
     }
     if constexpr (!std::is_same_v<In, double>) {
-      if (constants.double_spread >= 0) {
-        constexpr int group = double_lanes<Bytes>;
-        for (; at + group <= end; at += group) {
-          double_group<Lanes, Bytes>(at);
-        }
+      constexpr int step = double_step<Bytes>;
+      for (; at + step <= end && constants.double_spread >= 0; at += step) {
+        double_group<Lanes, Bytes>(at);
       }
     }
     for (; at < end; ++at) {
@@ -79,8 +79,10 @@ struct MeanKernel {
   }
 
  private:
+  static constexpr bool pairs = sizeof(In) == 2 && sizeof(Out) == 2;
+  /// Elements that one step of the double stage takes.
   template <int Bytes>
-  static constexpr int double_lanes = Bytes < 32 ? 4 : Bytes / 8;
+  static constexpr int double_step = pairs ? Bytes / 2 : Bytes < 32 ? 4 : Bytes / 8;
 
   /// Blocks of groups share one test, because nearly all groups are proven.
   template <template <class, int> class Lanes, int Bytes>
@@ -101,7 +103,7 @@ struct MeanKernel {
       if (any.any()) {
         for (int g = 0; g < groups; ++g) {
           if (Mask::load(unproven[g]).any()) {
-            second_pass<Lanes, Bytes>(at + g * step, unproven[g], step);
+            second_pass<Lanes, Bytes>(at + g * step);
           }
         }
       }
@@ -109,36 +111,37 @@ struct MeanKernel {
     return at;
   }
 
-  /// Redoes the groups that hold an unproven element.
+  /// Redoes a group of the float stage that holds an unproven element.
   template <template <class, int> class Lanes, int Bytes>
-  KOKKOS_FORCEINLINE_FUNCTION void second_pass(std::int64_t at, std::int16_t const* unproven,
-                                               int count) const {
-    constexpr int group = double_lanes<Bytes>;
-    for (int g = 0; g < count; g += group) {
-      bool needed = false;
-      for (int i = 0; i < group; ++i) {
-        needed = needed || unproven[g + i] != 0;
-      }
-      if (needed && constants.double_spread >= 0) {
-        double_group<Lanes, Bytes>(at + g);
-      } else if (needed) {
-        for (int i = 0; i < group; ++i) {
-          element(at + g + i);
-        }
+  KOKKOS_FORCEINLINE_FUNCTION void second_pass(std::int64_t at) const {
+    if (constants.double_spread >= 0) {
+      double_group<Lanes, Bytes>(at);
+    } else {
+      for (int i = 0; i < Bytes / 2; ++i) {
+        element(at + i);
       }
     }
   }
 
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void double_group(std::int64_t at) const {
-    constexpr int group = double_lanes<Bytes>;
-    auto const mask =
-        mean_in_double<In, Out, Lanes, group>(members, weights, constants, at, out + at);
-    if (mask.any()) {
-      std::int64_t unproven[std::size_t{group}];
-      mask.store(unproven);
-      for (int i = 0; i < group; ++i) {
-        if (unproven[i] != 0) {
+    constexpr int step = double_step<Bytes>;
+    if constexpr (pairs) {
+      finish(at, mean_of_pairs_in_double<In, Out, Lanes, step / 2>(members, weights, constants, at,
+                                                                   out + at));
+    } else {
+      finish(at, mean_in_double<In, Out, Lanes, step>(members, weights, constants, at, out + at));
+    }
+  }
+
+  /// Leaves what is not proven to wide integers.
+  template <class Mask>
+  KOKKOS_FORCEINLINE_FUNCTION void finish(std::int64_t at, Mask const& unproven) const {
+    if (unproven.any()) {
+      typename Mask::Element flags[std::size_t{Mask::size}];
+      unproven.store(flags);
+      for (int i = 0; i < Mask::size; ++i) {
+        if (flags[i] != 0) {
           element(at + i);
         }
       }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/core/float_types.hpp>
+#include <dashi/kernels/mean_rounding.hpp>
 
 #include <Kokkos_Macros.hpp>
 
@@ -10,175 +11,30 @@
 
 namespace dashi::kernels {
 
-/// What the fast stages of an exact mean need to know, computed once a call (mean_constants).
-///
-/// A sum of integer-weighted numbers is exact in a format of p bits, in any order, when
-/// e_max + 1 + L - (e_min - f) <= p, with e_max and e_min the exponents of the largest and smallest
-/// non-zero members of the element, f their fraction bits and Σ|w| <= 2^L: every partial sum is then
-/// a multiple of the smallest unit that is below 2^p units.
-struct MeanConstants {
-  int count;                     ///< members of non-zero weight
-  int weight_bits;               ///< L
-  std::int64_t total;            ///< Σ w > 0
-  int float_spread;              ///< largest e_max - e_min proven in float; < 0: stage off
-  int double_spread;             ///< the same in double
-  std::uint32_t float_exponent;  ///< members above this biased exponent leave the float stage
-  float float_total;
-  float float_reciprocal;  ///< of total, rounded: it only finds candidates
-  double double_total;
-  double double_reciprocal;
-};
-
 namespace detail {
 
-/// Bits needed below the result's last place and for the total, so that midpoint * total is exact.
-template <class Out, class Compute>
-constexpr bool midpoint_is_exact(std::int64_t total) {
-  constexpr int free_bits = FloatFormat<Compute>::fraction_bits - FloatFormat<Out>::fraction_bits - 1;
-  if constexpr (free_bits <= 0) {
-    return false;
-  } else {
-    return total < std::int64_t{1} << free_bits;
-  }
-}
+/// Exponents of the largest and the smallest non-zero number in each 16-bit lane.
+template <class H>
+struct ExponentRange {
+  H largest = H::splat(0);
+  H least = H::splat(0xffff);
 
-/// Two 16-bit numbers a word to float: the one in the low half, and the one in the high half.
-template <class In, class W>
-KOKKOS_FORCEINLINE_FUNCTION auto widen_high_half(W const& words) {
-  if constexpr (std::is_same_v<In, BFloat16>) {
-    return (words & W::splat(0xffff0000U)).template as<float>();
-  } else {
-    // Arithmetic shift keeps the sign on top; the exponent is rebiased by an addition. Subnormals
-    // come out as 2^-14 + x after one more exponent step, so subtracting 2^-14 makes them right.
-    W const shifted =
-        (words.template as<std::int32_t>() >> 3).template as<std::uint32_t>() & W::splat(0x8fffe000U);
-    W const magnitude = shifted & W::splat(0x0fffe000U);
-    W const normal = shifted + W::splat(112U << 23);
-    W const offset = (shifted & W::splat(0x80000000U)) | W::splat(113U << 23);
-    auto const subnormal =
-        (normal + W::splat(1U << 23)).template as<float>() - offset.template as<float>();
-    auto const is_subnormal = W::splat(0x00800000U).template as<std::int32_t>() >
-                              magnitude.template as<std::int32_t>();
-    // A zero keeps its sign bit: +0 - (+0) above gives +0 for both signs.
-    W const signed_subnormal =
-        (subnormal.template as<std::uint32_t>() & W::splat(0x7fffffffU)) |
-        (shifted & W::splat(0x80000000U));
-    return select(is_subnormal, signed_subnormal, normal).template as<float>();
+  KOKKOS_FORCEINLINE_FUNCTION void include(H const& numbers) {
+    H const magnitude = numbers & H::splat(0x7fff);
+    largest = larger(largest, magnitude);
+    least = smaller(least, magnitude - H::splat(1));  // zero wraps to the largest: left out
   }
-}
 
-template <class In, class W>
-KOKKOS_FORCEINLINE_FUNCTION auto widen_low_half(W const& words) {
-  if constexpr (std::is_same_v<In, BFloat16>) {
-    return (words << 16).template as<float>();
-  } else {
-    return widen_high_half<In>(words << 16);
+  /// Where the exponents are further apart than `spread` or above `highest`.
+  template <class In>
+  KOKKOS_FORCEINLINE_FUNCTION auto exceeds(int spread, int highest) const {
+    using Mask = typename H::Mask;
+    auto const top = (largest >> FloatFormat<In>::fraction_bits).template as<std::int16_t>();
+    auto const bottom = (least >> FloatFormat<In>::fraction_bits).template as<std::int16_t>();
+    return (top > bottom + Mask::splat(static_cast<std::int16_t>(spread))) |
+           (top > Mask::splat(static_cast<std::int16_t>(highest)));
   }
-}
-
-/// Result bits in the low half of each word, and where they are not proven.
-template <class W>
-struct Rounded {
-  W bits;
-  typename W::Mask unproven;
 };
-
-/// sum / total to a 16-bit format, rounded once; sum and total exact in float.
-///
-/// A candidate quotient picks the result's neighbour below and the midpoint above it; comparing
-/// |sum| with midpoint * total, which is exact, decides. A tie goes to the even neighbour because an
-/// odd one adds one unit to |sum|. The candidate may be off by far more than its rounding error.
-template <class Out, class F>
-KOKKOS_FORCEINLINE_FUNCTION auto round_float_quotient(F const& sum, MeanConstants const& c) {
-  using W = decltype(sum.template as<std::uint32_t>());
-  W const bits = sum.template as<std::uint32_t>();
-  W const sign = bits & W::splat(0x80000000U);
-  W const magnitude = bits & W::splat(0x7fffffffU);
-  F const quotient = magnitude.template as<float>() * F::splat(c.float_reciprocal);
-  W const q = quotient.template as<std::uint32_t>();
-  auto const above = [&](W const& result, F const& midpoint_times_total) {
-    W const odd = result & W::splat(1U);
-    return (magnitude + odd).template as<std::int32_t>() >
-           midpoint_times_total.template as<std::int32_t>();
-  };
-  if constexpr (std::is_same_v<Out, BFloat16>) {
-    W const below = q & W::splat(0x7fff0000U);
-    // A subnormal midpoint would be slow to multiply; those lanes are left to the wide path.
-    W const midpoint = larger(below | W::splat(0x8000U), W::splat(0x00800000U));
-    W const result = below >> 16;
-    auto const up = above(result, midpoint.template as<float>() * F::splat(c.float_total));
-    auto const is_small = (W::splat(0x00800000U).template as<std::int32_t>() >
-                           below.template as<std::int32_t>()) &
-                          (magnitude.template as<std::int32_t>() > W::Mask::splat(0));
-    return Rounded<W>{(result - up.template as<std::uint32_t>()) | (sign >> 16), is_small};
-  } else {
-    static_assert(std::is_same_v<Out, Float16>);
-    W const below = q & W::splat(0x7fffe000U);
-    F const midpoint = (below | W::splat(0x1000U)).template as<float>();
-    auto const is_subnormal =
-        W::splat(113U << 23).template as<std::int32_t>() > q.template as<std::int32_t>();
-    // Subnormal results are multiples of 2^-24: count them.
-    W const small = smaller(q, W::splat(113U << 23));
-    auto const count =
-        (small.template as<float>() * F::splat(0x1p24F)).template to<std::int32_t>();
-    F const subnormal_midpoint = (count.template to<float>() + F::splat(0.5F)) *
-                                 F::splat(c.float_total * 0x1p-24F);
-    W const result = select(is_subnormal, count.template as<std::uint32_t>(),
-                            (below - W::splat(112U << 23)) >> 13);
-    auto const up =
-        above(result, select(is_subnormal, subnormal_midpoint, midpoint * F::splat(c.float_total)));
-    W const rounded = result - up.template as<std::uint32_t>();
-    auto const too_large =
-        rounded.template as<std::int32_t>() >
-        W::Mask::splat(static_cast<std::int32_t>(FloatFormat<Float16>::largest_finite));
-    return Rounded<W>{rounded | (sign >> 16), too_large};
-  }
-}
-
-/// sum / total to Out (16-bit or float), rounded once; sum and total exact in double. Results that
-/// are subnormal or too large are reported as unproven. The same reasoning as in float.
-template <class Out, class D>
-KOKKOS_FORCEINLINE_FUNCTION auto round_double_quotient(D const& sum, MeanConstants const& c) {
-  using O = FloatFormat<Out>;
-  using W = decltype(sum.template as<std::uint64_t>());
-  constexpr int cut = FloatFormat<double>::fraction_bits - O::fraction_bits;
-  constexpr std::uint64_t rebias = std::uint64_t{FloatFormat<double>::bias - O::bias}
-                                   << O::fraction_bits;
-  constexpr std::uint64_t smallest_normal = std::uint64_t{FloatFormat<double>::bias - O::bias + 1}
-                                            << FloatFormat<double>::fraction_bits;
-  W const bits = sum.template as<std::uint64_t>();
-  W const magnitude = bits & W::splat(FloatFormat<double>::magnitude_mask);
-  W const sign = (bits & W::splat(FloatFormat<double>::sign_mask)) >>
-                 (64 - 8 * static_cast<int>(sizeof(Out)));
-  W const q =
-      (magnitude.template as<double>() * D::splat(c.double_reciprocal)).template as<std::uint64_t>();
-  W const below = q >> cut;
-  W const midpoint = (below << cut) | W::splat(std::uint64_t{1} << (cut - 1));
-  auto const is_small =
-      W::splat(smallest_normal).template as<std::int64_t>() > q.template as<std::int64_t>();
-  D const product = select(is_small, D::splat(1.0), midpoint.template as<double>()) *
-                    D::splat(c.double_total);
-  W const odd = below & W::splat(1U);
-  auto const up =
-      (magnitude + odd).template as<std::int64_t>() > product.template as<std::int64_t>();
-  W const rounded = below - W::splat(rebias) - up.template as<std::uint64_t>();
-  auto const is_zero = W::Mask::splat(1) > magnitude.template as<std::int64_t>();
-  auto const too_large = rounded.template as<std::int64_t>() >
-                         W::Mask::splat(static_cast<std::int64_t>(O::largest_finite));
-  return Rounded<W>{select(is_zero, W::splat(0U), rounded) | sign,
-                    (is_small | too_large) & (is_zero ^ W::Mask::splat(-1))};
-}
-
-/// Eight members' worth of In as float, in order.
-template <class In, template <class, int> class Lanes, int N>
-KOKKOS_FORCEINLINE_FUNCTION Lanes<float, N> load_as_float(In const* from) {
-  if constexpr (std::is_same_v<In, float>) {
-    return Lanes<float, N>::load(from);
-  } else {
-    auto const halves = Lanes<std::uint16_t, N>::load(reinterpret_cast<std::uint16_t const*>(from));
-    return widen_low_half<In>(halves.template to<std::uint32_t>());
-  }
-}
 
 }  // namespace detail
 
@@ -191,18 +47,14 @@ KOKKOS_FORCEINLINE_FUNCTION auto mean_in_float(In const* const* members, float c
   using H = Lanes<std::uint16_t, 2 * N>;
   using W = Lanes<std::uint32_t, N>;
   using F = Lanes<float, N>;
-  constexpr int f = FloatFormat<In>::fraction_bits;
-  H largest = H::splat(0);
-  H least = H::splat(0xffff);
+  detail::ExponentRange<H> range;
   F low_sum = F::splat(-0.0F);
   F high_sum = F::splat(-0.0F);
   for (int k = 0; k < c.count; ++k) {
     auto const* from = reinterpret_cast<std::uint16_t const*>(members[k]) + at;
     H::prefetch(from);
     H const numbers = H::load(from);
-    H const magnitude = numbers & H::splat(0x7fff);
-    largest = larger(largest, magnitude);
-    least = smaller(least, magnitude - H::splat(1));  // zero wraps to the largest: left out
+    range.include(numbers);
     W const words = numbers.template as<std::uint32_t>();
     F const w = F::splat(weights[k]);
     low_sum = low_sum + w * detail::widen_low_half<In>(words);
@@ -213,15 +65,57 @@ KOKKOS_FORCEINLINE_FUNCTION auto mean_in_float(In const* const* members, float c
   (low.bits | (high.bits << 16))
       .template as<std::uint16_t>()
       .store(reinterpret_cast<std::uint16_t*>(out));
-  H const top = largest >> f;
-  using Mask = typename H::Mask;
-  auto const highest = top.template as<std::int16_t>();
-  auto const lowest = (least >> f).template as<std::int16_t>();
-  auto const too_wide = highest > lowest + Mask::splat(static_cast<std::int16_t>(c.float_spread));
-  auto const too_large = highest > Mask::splat(static_cast<std::int16_t>(c.float_exponent));
   auto const unproven = (low.unproven.template as<std::uint32_t>() & W::splat(0xffffU)) |
                         (high.unproven.template as<std::uint32_t>() & W::splat(0xffff0000U));
-  return too_wide | too_large | unproven.template as<std::int16_t>();
+  return range.template exceeds<In>(c.float_spread, c.float_exponent) |
+         unproven.template as<std::int16_t>();
+}
+
+/// The same 2 * N elements summed in double.
+template <class In, class Out, template <class, int> class Lanes, int N>
+KOKKOS_FORCEINLINE_FUNCTION auto mean_of_pairs_in_double(In const* const* members,
+                                                         std::int64_t const* weights,
+                                                         MeanConstants const& c, std::int64_t at,
+                                                         Out* out) {
+  using H = Lanes<std::uint16_t, 2 * N>;
+  using W = Lanes<std::uint32_t, N>;
+  using D = Lanes<double, N / 2>;
+  detail::ExponentRange<H> range;
+  D sums[4];
+  for (D& sum : sums) {
+    sum = D::splat(-0.0);
+  }
+  for (int k = 0; k < c.count; ++k) {
+    auto const* from = reinterpret_cast<std::uint16_t const*>(members[k]) + at;
+    H::prefetch(from);
+    H const numbers = H::load(from);
+    range.include(numbers);
+    W const words = numbers.template as<std::uint32_t>();
+    D const w = D::splat(static_cast<double>(weights[k]));
+    auto const low = detail::widen_low_half<In>(words);
+    auto const high = detail::widen_high_half<In>(words);
+    sums[0] = sums[0] + w * low.template part<0>().template to<double>();
+    sums[1] = sums[1] + w * low.template part<1>().template to<double>();
+    sums[2] = sums[2] + w * high.template part<0>().template to<double>();
+    sums[3] = sums[3] + w * high.template part<1>().template to<double>();
+  }
+  W bits[2];
+  W unproven[2];
+  for (int half = 0; half < 2; ++half) {
+    auto const first = detail::round_double_quotient<Out>(sums[2 * half], c);
+    auto const second = detail::round_double_quotient<Out>(sums[2 * half + 1], c);
+    bits[half] = W::join(first.bits.template to<std::uint32_t>(),
+                         second.bits.template to<std::uint32_t>());
+    unproven[half] =
+        W::join(first.unproven.template as<std::uint64_t>().template to<std::uint32_t>(),
+                second.unproven.template as<std::uint64_t>().template to<std::uint32_t>());
+  }
+  (bits[0] | (bits[1] << 16)).template as<std::uint16_t>().store(
+      reinterpret_cast<std::uint16_t*>(out));
+  W const rounding = (unproven[0] & W::splat(0xffffU)) | (unproven[1] & W::splat(0xffff0000U));
+  constexpr int finite = (1 << FloatFormat<In>::exponent_bits) - 2;
+  return range.template exceeds<In>(c.double_spread, finite) |
+         rounding.template as<std::int16_t>();
 }
 
 /// N elements summed in double, written to out; returns where the result is not proven.

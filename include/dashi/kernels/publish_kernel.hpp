@@ -13,6 +13,23 @@
 
 namespace dashi::kernels {
 
+/// A sum of 32-bit pieces times powers of two, largest first, and the bits that it could not hold.
+template <class U, class D>
+struct ProvenSum {
+  D sum = D::splat(0.0);
+  U lost = U::splat(0);  ///< 0 where every addition was exact
+
+  KOKKOS_FORCEINLINE_FUNCTION void add(U const& piece, double scale) {
+    // 2^52 + u has u as its fraction, so subtracting 2^52 gives u exactly.
+    D const whole = (piece | U::splat(0x4330000000000000U)).template as<double>() - D::splat(0x1p52);
+    D const term = whole * D::splat(scale);
+    D const next = sum + term;
+    D const error = term - (next - sum);
+    lost = lost | (error.template as<std::uint64_t>() << 1);
+    sum = next;
+  }
+};
+
 /// out = sum / total rounded once, for one tile of exact sums; +0 for a zero sum.
 ///
 /// Fast path: the sum as a double, which is tried in 32-bit pieces with an error-free test of each
@@ -48,33 +65,25 @@ struct PublishKernel {
     using D = Lanes<double, N>;
     U upper = S::load(high + at).template as<std::uint64_t>();
     U const negative = (upper.template as<std::int64_t>() >> 63).template as<std::uint64_t>();
-    U unproven = U::splat(0);
-    D sum = D::splat(0.0);
-    // Adds piece * 2^scale, largest piece first; records where the addition rounds.
-    auto const add = [&](U const& piece, double scale) {
-      D const term = whole(piece) * D::splat(scale);
-      D const next = sum + term;
-      D const error = term - (next - sum);
-      unproven = unproven | (error.template as<std::uint64_t>() << 1);
-      sum = next;
-    };
+    ProvenSum<U, D> proven;
     U const word = U::splat(0xffffffffU);
     if constexpr (Windowed) {
       U lower = U::load(low + at);
       lower = (lower ^ negative) - negative;
       U const carry = negative & (((lower | (U::splat(0) - lower)) >> 63) - U::splat(1));
       upper = (upper ^ negative) - carry;
-      add(upper >> 32, 0x1p96 * 0x1p-79);
-      add(upper & word, 0x1p64 * 0x1p-79);
-      add(lower >> 32, 0x1p32 * 0x1p-79);
-      add(lower & word, 0x1p-79);
+      proven.add(upper >> 32, 0x1p96 * 0x1p-79);
+      proven.add(upper & word, 0x1p64 * 0x1p-79);
+      proven.add(lower >> 32, 0x1p32 * 0x1p-79);
+      proven.add(lower & word, 0x1p-79);
     } else {
       upper = (upper ^ negative) - negative;
-      add(upper >> 32, 0x1p32 * 0x1p-24);
-      add(upper & word, 0x1p-24);
+      proven.add(upper >> 32, 0x1p32 * 0x1p-24);
+      proven.add(upper & word, 0x1p-24);
     }
-    sum = (sum.template as<std::uint64_t>() | (negative << 63)).template as<double>();
-    S failed = (unproven | (U::splat(0) - unproven)).template as<std::int64_t>() >> 63;
+    D const sum =
+        (proven.sum.template as<std::uint64_t>() | (negative << 63)).template as<double>();
+    S failed = (proven.lost | (U::splat(0) - proven.lost)).template as<std::int64_t>() >> 63;
     if constexpr (std::is_same_v<Out, double>) {
       (sum / D::splat(constants.double_total)).store(out + at);
     } else {
@@ -95,13 +104,6 @@ struct PublishKernel {
         }
       }
     }
-  }
-
-  /// Exact: 2^52 + u has u as its fraction.
-  template <class U>
-  KOKKOS_FORCEINLINE_FUNCTION static auto whole(U const& u) {
-    auto const shifted = (u | U::splat(0x4330000000000000U)).template as<double>();
-    return shifted - decltype(shifted)::splat(0x1p52);
   }
 
   KOKKOS_INLINE_FUNCTION void element(std::int64_t at) const {
