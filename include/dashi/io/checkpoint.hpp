@@ -27,7 +27,7 @@ namespace dashi::io {
 /// A checkpoint of one safetensors file, or of shards with an index; which of them makes no
 /// difference to its users. Holds headers, no tensor data. Reads are thread-safe.
 class Checkpoint {
- public:
+public:
   /// `path`: a safetensors file, an index (*.safetensors.index.json), or a directory that holds
   /// exactly one of either. Throws IoError and FormatError.
   explicit Checkpoint(std::filesystem::path const& path, ReadOptions const& options = {})
@@ -84,7 +84,7 @@ class Checkpoint {
     }
   }
 
- private:
+private:
   void collect() {
     for (std::size_t f = 0; f < files_.size(); ++f) {
       SafetensorsHeader const& header = files_[f].header();

@@ -20,7 +20,7 @@ namespace dashi::io {
 /// An open directory: files are opened relative to it, so that renaming a directory above does not
 /// redirect later opens.
 class DirectoryHandle {
- public:
+public:
   explicit DirectoryHandle(std::filesystem::path path)
       : path_(std::move(path)),
         descriptor_(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
@@ -85,7 +85,7 @@ class DirectoryHandle {
     return InputFile(descriptor_, name, shown, 0);
   }
 
- private:
+private:
   static bool is_below(std::filesystem::path const& target, std::filesystem::path const& home) {
     std::filesystem::path const relative = target.lexically_relative(home);
     return !relative.empty() && *relative.begin() != ".." && relative != ".";

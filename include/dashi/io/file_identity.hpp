@@ -36,22 +36,14 @@ inline FileIdentity file_identity(struct stat const& s) noexcept {
 /// "a directory", "a FIFO (named pipe)", ... for messages.
 constexpr std::string_view file_kind(mode_t mode) noexcept {
   switch (mode & S_IFMT) {
-    case S_IFREG:
-      return "a regular file";
-    case S_IFDIR:
-      return "a directory";
-    case S_IFIFO:
-      return "a FIFO (named pipe)";
-    case S_IFSOCK:
-      return "a socket";
-    case S_IFCHR:
-      return "a character device";
-    case S_IFBLK:
-      return "a block device";
-    case S_IFLNK:
-      return "a symbolic link";
-    default:
-      return "a file of unknown kind";
+    case S_IFREG: return "a regular file";
+    case S_IFDIR: return "a directory";
+    case S_IFIFO: return "a FIFO (named pipe)";
+    case S_IFSOCK: return "a socket";
+    case S_IFCHR: return "a character device";
+    case S_IFBLK: return "a block device";
+    case S_IFLNK: return "a symbolic link";
+    default: return "a file of unknown kind";
   }
 }
 

@@ -24,7 +24,7 @@ namespace dashi::io {
 /// Throws IoError: stage input (66; 77 without permission) when the path is missing or is not a
 /// regular file with data in it, stage transfer (74) when reading fails or the size changed.
 class InputFile {
- public:
+public:
   /// Follows symbolic links: the path is the user's own choice.
   explicit InputFile(std::filesystem::path const& path) : InputFile(AT_FDCWD, path, path, 0) {}
 
@@ -121,7 +121,7 @@ class InputFile {
     }
   }
 
- private:
+private:
   static constexpr std::size_t largest_read = std::size_t{1} << 30;  // the kernel stops below 2^31
 
   /// Looks before opening: to open a device may already have an effect, and a socket cannot be

@@ -22,7 +22,7 @@ namespace dashi::io {
 /// bounded nesting; integer() takes plain non-negative decimals only. Duplicate keys are the
 /// caller's to detect in objects it walks; skip_value() detects them in what it skips.
 class JsonCursor : public JsonScanner {
- public:
+public:
   static constexpr int deepest = 16;  ///< largest permitted maximum depth
 
   /// `first_byte`: where `text` begins in the file, for messages. The text must outlive the cursor.
@@ -76,21 +76,11 @@ class JsonCursor : public JsonScanner {
           skip_value();
         }
         return;
-      case '"':
-        read_string(text);
-        return;
-      case 't':
-        skip_word("true");
-        return;
-      case 'f':
-        skip_word("false");
-        return;
-      case 'n':
-        skip_word("null");
-        return;
-      default:
-        skip_number();
-        return;
+      case '"': read_string(text); return;
+      case 't': skip_word("true"); return;
+      case 'f': skip_word("false"); return;
+      case 'n': skip_word("null"); return;
+      default: skip_number(); return;
     }
   }
 
@@ -109,7 +99,7 @@ class JsonCursor : public JsonScanner {
          "nothing or spaces");
   }
 
- private:
+private:
   void begin(char bracket, char const* what) {
     if (peek() != bracket) {
       fail("wrong-type", found_here(), what);

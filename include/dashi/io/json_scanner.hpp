@@ -16,7 +16,7 @@ namespace dashi::io {
 /// The scalars of strict JSON (RFC 8259): strings, integers, and where in the text they stand. The
 /// lower half of JsonCursor, which adds objects and arrays.
 class JsonScanner {
- public:
+public:
   /// `first_byte`: where `text` begins in the file, for messages. The text must outlive the
   /// scanner.
   JsonScanner(std::string_view text, std::string_view file_name, std::uint64_t first_byte)
@@ -129,24 +129,19 @@ class JsonScanner {
                        .advice = std::move(advice)});
   }
 
- protected:
+protected:
   /// What stands at the current position, in words.
   std::string found_here() const {
     if (position_ >= text_.size()) {
       return "the end of the text";
     }
     switch (char const c = text_[position_]; c) {
-      case '{':
-        return "an object";
-      case '[':
-        return "an array";
-      case '"':
-        return "a string";
-      case 'n':
-        return "null or another word";
+      case '{': return "an object";
+      case '[': return "an array";
+      case '"': return "a string";
+      case 'n': return "null or another word";
       case 't':
-      case 'f':
-        return "a boolean or another word";
+      case 'f': return "a boolean or another word";
       default:
         if (is_digit(c) || c == '-') {
           return "a number";
@@ -204,7 +199,7 @@ class JsonScanner {
   std::uint64_t first_byte_;
   std::size_t position_ = 0;
 
- private:
+private:
   static bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
   static bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
   static bool is_plain(char c) noexcept {
@@ -224,26 +219,13 @@ class JsonScanner {
     switch (c) {
       case '"':
       case '\\':
-      case '/':
-        out.push_back(c);
-        return;
-      case 'b':
-        out.push_back('\b');
-        return;
-      case 'f':
-        out.push_back('\f');
-        return;
-      case 'n':
-        out.push_back('\n');
-        return;
-      case 'r':
-        out.push_back('\r');
-        return;
-      case 't':
-        out.push_back('\t');
-        return;
-      case 'u':
-        break;
+      case '/': out.push_back(c); return;
+      case 'b': out.push_back('\b'); return;
+      case 'f': out.push_back('\f'); return;
+      case 'n': out.push_back('\n'); return;
+      case 'r': out.push_back('\r'); return;
+      case 't': out.push_back('\t'); return;
+      case 'u': break;
       default:
         position_ = start;
         fail("not-json", "an unknown escape", "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");

@@ -19,7 +19,7 @@ namespace dashi::io::detail {
 
 /// Collects warnings of one kind: the first 20 subjects and a count.
 class WarningList {
- public:
+public:
   void add(std::string_view subject) {
     ++count_;
     if (first_.size() < limit) {
@@ -34,7 +34,7 @@ class WarningList {
     }
   }
 
- private:
+private:
   static constexpr std::size_t limit = 20;
   std::vector<std::string> first_;
   std::size_t count_ = 0;
@@ -50,7 +50,7 @@ inline bool is_odd_name(std::string_view name) {
 /// Reads the JSON text of a safetensors header straight into TensorInfo: everything that one entry
 /// alone can break is checked here, what needs all of them in check_layout().
 class HeaderParser {
- public:
+public:
   HeaderParser(std::string_view text, std::string_view file_name, ReadOptions const& options)
       : cursor_(text, file_name, 8), options_(options) {}
 
@@ -92,7 +92,7 @@ class HeaderParser {
     unknown_fields_.append_to(header.warnings, "unknown fields in tensor entries were ignored");
   }
 
- private:
+private:
   void read_leading_space(SafetensorsHeader& header) {
     std::string const found =
         std::to_string(cursor_.position()) + " bytes of white space before '{'";
@@ -138,18 +138,10 @@ class HeaderParser {
       }
       seen |= field;
       switch (field) {
-        case dtype:
-          parse_dtype_into(info);
-          break;
-        case shape:
-          parse_shape(info);
-          break;
-        case offsets:
-          parse_offsets(info);
-          break;
-        default:
-          skip_unknown_field(others);
-          break;
+        case dtype: parse_dtype_into(info); break;
+        case shape: parse_shape(info); break;
+        case offsets: parse_offsets(info); break;
+        default: skip_unknown_field(others); break;
       }
     }
     char const* const missing = (seen & dtype) == 0     ? "dtype"

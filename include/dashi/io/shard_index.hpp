@@ -33,7 +33,7 @@ namespace dashi::io {
 /// A shard is the bare name of a file in the index's own directory; anything else is a FormatError,
 /// and so are duplicate keys at any level.
 class ShardIndex {
- public:
+public:
   struct Entry {
     std::string tensor;
     std::size_t shard = 0;  ///< index into shards()
@@ -124,7 +124,7 @@ class ShardIndex {
                        .advice = std::move(advice)});
   }
 
- private:
+private:
   void parse(JsonCursor& cursor, ReadOptions const& options) {
     std::string key;
     std::set<std::string> seen;

@@ -30,34 +30,20 @@ enum class Dialect {
 /// The name that people use.
 constexpr std::string_view name(Dialect dialect) noexcept {
   switch (dialect) {
-    case Dialect::soup_ledger:
-      return "dashi soup ledger";
-    case Dialect::dit_original:
-      return "DiT, original names";
-    case Dialect::dit_diffusers:
-      return "DiT, diffusers names";
-    case Dialect::unet_diffusers:
-      return "UNet, diffusers names";
-    case Dialect::ldm_checkpoint:
-      return "LDM checkpoint";
-    case Dialect::peft:
-      return "PEFT adapter";
-    case Dialect::kohya:
-      return "kohya adapter";
-    case Dialect::lycoris:
-      return "LyCORIS adapter";
-    case Dialect::comfyui:
-      return "ComfyUI / ai-toolkit adapter";
-    case Dialect::diffusers_lora:
-      return "diffusers LoRA";
-    case Dialect::diffusers_lora_old:
-      return "diffusers LoRA, old names";
-    case Dialect::ibm_krona:
-      return "IBM DiffuseKronA";
-    case Dialect::cloneofsimo:
-      return "cloneofsimo LoRA";
-    case Dialect::unknown:
-      break;
+    case Dialect::soup_ledger: return "dashi soup ledger";
+    case Dialect::dit_original: return "DiT, original names";
+    case Dialect::dit_diffusers: return "DiT, diffusers names";
+    case Dialect::unet_diffusers: return "UNet, diffusers names";
+    case Dialect::ldm_checkpoint: return "LDM checkpoint";
+    case Dialect::peft: return "PEFT adapter";
+    case Dialect::kohya: return "kohya adapter";
+    case Dialect::lycoris: return "LyCORIS adapter";
+    case Dialect::comfyui: return "ComfyUI / ai-toolkit adapter";
+    case Dialect::diffusers_lora: return "diffusers LoRA";
+    case Dialect::diffusers_lora_old: return "diffusers LoRA, old names";
+    case Dialect::ibm_krona: return "IBM DiffuseKronA";
+    case Dialect::cloneofsimo: return "cloneofsimo LoRA";
+    case Dialect::unknown: break;
   }
   return "unknown";
 }
