@@ -62,7 +62,8 @@ KOKKOS_FORCEINLINE_FUNCTION auto mean_in_float(In const* const* members, float c
   }
   auto const low = detail::round_float_quotient<Out>(low_sum, c);
   auto const high = detail::round_float_quotient<Out>(high_sum, c);
-  (low.bits | (high.bits << 16))
+  // An unproven result may have more than 16 bits: it must not touch its neighbour.
+  ((low.bits & W::splat(0xffffU)) | (high.bits << 16))
       .template as<std::uint16_t>()
       .store(reinterpret_cast<std::uint16_t*>(out));
   auto const unproven = (low.unproven.template as<std::uint32_t>() & W::splat(0xffffU)) |
@@ -110,7 +111,7 @@ KOKKOS_FORCEINLINE_FUNCTION auto mean_of_pairs_in_double(In const* const* member
         W::join(first.unproven.template as<std::uint64_t>().template to<std::uint32_t>(),
                 second.unproven.template as<std::uint64_t>().template to<std::uint32_t>());
   }
-  (bits[0] | (bits[1] << 16)).template as<std::uint16_t>().store(
+  ((bits[0] & W::splat(0xffffU)) | (bits[1] << 16)).template as<std::uint16_t>().store(
       reinterpret_cast<std::uint16_t*>(out));
   W const rounding = (unproven[0] & W::splat(0xffffU)) | (unproven[1] & W::splat(0xffff0000U));
   constexpr int finite = (1 << FloatFormat<In>::exponent_bits) - 2;
