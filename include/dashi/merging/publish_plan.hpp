@@ -90,11 +90,7 @@ MergeResult publish_plan(MergePlan const& plan, Combine const& combine, std::fil
   WriterSink sink(writer);
   MergeResult result = stream_tensors(plan, combine, sink, progress);
   expect_sources_unchanged(plan, result.digests);
-  [&](auto& w) {
-    if constexpr (requires { w.replace_metadata({}); }) {
-      w.replace_metadata(plan.metadata(result.digests));
-    }
-  }(writer);
+  writer.replace_metadata(plan.metadata(result.digests));
   writer.commit();
   return result;
 }

@@ -194,7 +194,7 @@ class TensorStream {
       io::Dtype const dtype = like.sources[s]->info.dtype;
       read(chunk, segment, s, dtype == type ? held : stored);
       if (dtype != type) {
-        convert_dtype(worker.context, dtype, stored, type, held, segment.count);
+        widen_values(worker.context, dtype, stored, type, held, segment.count);
       }
       worker.held.push_back(held);
     }

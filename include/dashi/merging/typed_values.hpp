@@ -15,7 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
+#include <type_traits>
 
 namespace dashi::merging {
 
@@ -55,13 +55,17 @@ VectorOf<T, Kokkos::Serial> values_of(Byte* data, std::uint64_t count) {
   return vector_over<T, Kokkos::Serial>(reinterpret_cast<T*>(data), static_cast<Index>(count));
 }
 
-/// Converts `count` values; exact when the target holds every value of the source.
-inline void convert_dtype(WorkerContext& ctx, io::Dtype from, std::byte const* in, io::Dtype to,
-                          std::byte* out, std::uint64_t count) {
+/// Converts `count` values to F32 or F64, which holds them exactly.
+inline void widen_values(WorkerContext& ctx, io::Dtype from, std::byte const* in, io::Dtype to,
+                         std::byte* out, std::uint64_t count) {
+  DASHI_EXPECTS(to == io::Dtype::f64 || (to == io::Dtype::f32 && from != io::Dtype::f64),
+                "the target must hold every value of the source");
   with_type(from, [&]<class From>() {
-    with_type(to, [&]<class To>() {
-      convert_values(ctx, values_of<From const>(in, count), values_of<To>(out, count));
-    });
+    if (to == io::Dtype::f64) {
+      convert_values(ctx, values_of<From const>(in, count), values_of<double>(out, count));
+    } else if constexpr (!std::is_same_v<From, double>) {
+      convert_values(ctx, values_of<From const>(in, count), values_of<float>(out, count));
+    }
   });
 }
 

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/context.hpp>
+#include <dashi/core/error.hpp>
+#include <dashi/core/floating_environment.hpp>
+#include <dashi/io/progress.hpp>
+#include <dashi/io/tensor_spec.hpp>
+#include <dashi/kernels/mean_report.hpp>
+#include <dashi/kernels/mean_weights.hpp>
+#include <dashi/kernels/publish.hpp>
+#include <dashi/merging/chunk_pool.hpp>
+#include <dashi/merging/ledger_file.hpp>
+#include <dashi/merging/mean_options.hpp>
+#include <dashi/merging/member_scan.hpp>
+#include <dashi/merging/provenance.hpp>
+#include <dashi/merging/stream_tensors.hpp>
+#include <dashi/merging/sum_chunk.hpp>
+
+#include <Kokkos_Core.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dashi::merging {
+
+/// What an accumulating soup publishes, known from its manifest alone.
+struct LedgerPublication {
+  std::vector<io::TensorSpec> specs;            ///< one a tensor, in the manifest's order
+  std::map<std::string, std::string> metadata;  ///< common to the members, and provenance
+  LedgerScale scale;
+};
+
+/// The members' common metadata and their recipe; the same for both modes.
+inline std::map<std::string, std::string> soup_metadata(Manifest const& manifest,
+                                                        std::map<std::string, std::string> common,
+                                                        std::optional<io::Dtype> dtype) {
+  Recipe recipe{.method = "linear", .members = {}, .base = {}, .dtype = dtype};
+  for (LedgerMember const& member : manifest.members) {
+    recipe.members.push_back({member.name, member.weight, member.digest});
+  }
+  return published_metadata(std::move(common), recipe);
+}
+
+/// Accumulate mode. UsageError (2) without members or with a total weight that is not positive;
+/// FormatError (65) when members disagree on a dtype and none is given.
+inline LedgerPublication plan_ledger_publication(Manifest const& manifest, MergeOptions const& options,
+                                                 std::string const& file) {
+  LedgerPublication out{.specs = {}, .metadata = {}, .scale = ledger_scale(manifest)};
+  if (manifest.members.empty()) {
+    throw UsageError({.code = "no-members",
+                      .file = file,
+                      .place = {},
+                      .found = "nothing to merge",
+                      .expected = "at least one checkpoint",
+                      .advice = "add members first"});
+  }
+  if (options.dtype && !io::is_averaged(*options.dtype)) {
+    throw UsageError({.code = "bad-dtype",
+                      .file = {},
+                      .place = {},
+                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
+                      .expected = "F16, BF16, F32 or F64",
+                      .advice = {}});
+  }
+  kernels::MeanWeights const check(out.scale.weights);
+  for (std::size_t t = 0; t < manifest.tensors.size(); ++t) {
+    LedgerTensor const& tensor = manifest.tensors[t];
+    io::Dtype const first = manifest.members.front().dtypes[t];
+    for (LedgerMember const& member : manifest.members) {
+      if (member.dtypes[t] != first && (!options.dtype || options.strict_dtype)) {
+        throw FormatError({.code = "dtype-mismatch",
+                           .file = file,
+                           .place = "tensor " + io::in_quotes(tensor.name),
+                           .found = std::string(io::name(member.dtypes[t])) + " in " + member.name,
+                           .expected = std::string(io::name(first)) + " as in " + manifest.members.front().name,
+                           .advice = options.strict_dtype
+                                         ? "leave out --strict-dtype and give --dtype to average them"
+                                         : "give --dtype to say what the result is stored as"});
+      }
+    }
+    out.specs.push_back({tensor.name, io::is_averaged(first) && options.dtype ? *options.dtype : first,
+                         tensor.shape});
+  }
+  std::map<std::string, std::string> common = manifest.members.front().metadata;
+  for (LedgerMember const& member : manifest.members) {
+    std::erase_if(common, [&](auto const& pair) {
+      auto const at = member.metadata.find(pair.first);
+      return at == member.metadata.end() || at->second != pair.second;
+    });
+  }
+  out.metadata = soup_metadata(manifest, std::move(common), options.dtype);
+  return out;
+}
+
+/// Rounds the sums of a ledger into a sink: Σ w x / Σ w, exact, rounded once. Chunks in any order on
+/// all workers; nothing but the ledger is read. About 2 MiB a worker.
+class LedgerPublisher {
+ public:
+  LedgerPublisher(LedgerFile const& ledger, LedgerPublication const& plan, MergeOptions const& options,
+                  TensorSink& sink, io::Progress& progress)
+      : ledger_(ledger), plan_(plan), options_(options), sink_(sink), progress_(progress) {}
+
+  MergeResult run() {
+    std::vector<Part> const parts = cut();
+    std::vector<Worker> workers;
+    int const team = worker_count(options_.workers);
+    for (int w = 0; w < team; ++w) {
+      workers.emplace_back();
+    }
+    progress_.start(ledger_.file().size() - ledger_.layout().data_begin());
+    run_chunks(parts.size(), team, [&](int w, std::uint64_t at) {
+      FloatingEnvironment const environment;
+      one_part(workers[static_cast<std::size_t>(w)], parts[static_cast<std::size_t>(at)]);
+    });
+    ledger_.file().expect_unchanged();
+    expect_no_overflow();
+    MergeResult result{.digests = {}, .report = total_};
+    for (LedgerMember const& member : ledger_.manifest().members) {
+      result.digests.push_back(member.digest);
+    }
+    return result;
+  }
+
+ private:
+  static constexpr std::uint64_t part_elements = std::uint64_t{1} << 16;
+
+  struct Part {
+    std::size_t tensor;
+    std::uint64_t first;
+    std::size_t count;
+  };
+  struct Worker {
+    Worker() : context(Kokkos::Serial(Kokkos::NewInstance{})), chunk(context) {}
+    Worker(Worker&& other) noexcept : context(std::move(other.context)), chunk(context) {}
+    Context<Kokkos::Serial> context;
+    SumChunk chunk;
+    std::vector<std::uint64_t> out;
+  };
+
+  std::vector<Part> cut() const {
+    std::vector<Part> parts;
+    for (std::size_t t = 0; t < plan_.specs.size(); ++t) {
+      std::uint64_t const count = ledger_.layout().kinds()[t] == WordKind::copied
+                                      ? ledger_.layout().find(LedgerPart::copy, t)->bytes()
+                                      : ledger_.manifest().tensors[t].elements();
+      for (std::uint64_t first = 0; first < count; first += part_elements) {
+        parts.push_back({t, first, static_cast<std::size_t>(std::min(part_elements, count - first))});
+      }
+    }
+    return parts;
+  }
+
+  void one_part(Worker& worker, Part const& part) {
+    worker.out.resize(part.count);
+    std::span<std::byte> const room = std::as_writable_bytes(std::span(worker.out));
+    if (ledger_.layout().kinds()[part.tensor] == WordKind::copied) {
+      ledger_.read(LedgerPart::copy, part.tensor, part.first, room.first(part.count));
+      sink_.write(part.tensor, part.first, room.first(part.count));
+      progress_.advance(part.count);
+      return;
+    }
+    ledger_.load(part.tensor, part.first, part.count, worker.chunk);
+    detail::with_float_type(plan_.specs[part.tensor].dtype, [&]<class Out>() {
+      Out* const out = reinterpret_cast<Out*>(worker.out.data());
+      kernels::MeanReport const report = round_sums(worker, out);
+      if (report.overflowed > 0) {
+        note(part, report, out);
+      }
+      sink_.write(part.tensor, part.first * sizeof(Out), room.first(part.count * sizeof(Out)));
+    });
+    progress_.advance(part.count * (worker.chunk.kind() == WordKind::int64 ? 8 : 16));
+  }
+
+  template <class Out>
+  kernels::MeanReport round_sums(Worker& worker, Out* out) const {
+    using Exec = Kokkos::Serial;
+    SumChunk& chunk = worker.chunk;
+    auto const count = static_cast<Index>(chunk.size());
+    std::int64_t const total = plan_.scale.total;
+    auto const result = vector_over<Out, Exec>(out, count);
+    kernels::MeanReport report;
+    if (chunk.kind() == WordKind::int64) {
+      report = kernels::publish(worker.context, vector_over<std::int64_t const, Exec>(chunk.sums().data(), count),
+                                total, result);
+    } else {
+      kernels::Window<Exec> const window{vector_over<std::uint64_t, Exec>(chunk.low().data(), count),
+                                         vector_over<std::int64_t, Exec>(chunk.high().data(), count)};
+      report = kernels::publish(worker.context, window, total, result);
+    }
+    using F = FloatFormat<Out>;
+    for (auto const& [element, sum] : chunk.wide()) {
+      out[element] = sum.template mean<Out>(total);
+      auto const bits = __builtin_bit_cast(typename F::Bits, out[element]);
+      if ((bits & F::magnitude_mask) == F::exponent_mask) {
+        kernels::MeanReport one;
+        one.overflowed = 1;
+        one.first_overflow = static_cast<std::int64_t>(element);
+        report += one;
+      }
+    }
+    for (std::size_t i = 0; i < chunk.zeros().size(); ++i) {
+      if (chunk.zeros()[i] == plan_.scale.active) {  // then every term, and the sum, is a zero
+        out[i] = __builtin_bit_cast(Out, static_cast<typename F::Bits>(F::sign_mask));
+      }
+    }
+    return report;
+  }
+
+  template <class Out>
+  void note(Part const& part, kernels::MeanReport const& report, Out* out) {
+    using F = FloatFormat<Out>;
+    if (options_.overflow == OverflowPolicy::saturate) {
+      for (std::size_t i = 0; i < part.count; ++i) {
+        auto const bits = __builtin_bit_cast(typename F::Bits, out[i]);
+        if ((bits & F::magnitude_mask) == F::exponent_mask) {
+          out[i] = __builtin_bit_cast(
+              Out, static_cast<typename F::Bits>((bits & F::sign_mask) | F::largest_finite));
+        }
+      }
+    }
+    std::scoped_lock const lock(mutex_);
+    total_.overflowed += report.overflowed;
+    overflows_[part.tensor] += report.shifted(static_cast<std::int64_t>(part.first));
+  }
+
+  void expect_no_overflow() const {
+    if (overflows_.empty() || options_.overflow != OverflowPolicy::error ||
+        options_.nonfinite != NonfinitePolicy::error) {
+      return;
+    }
+    auto const& [tensor, report] = *overflows_.begin();
+    std::string const dtype(io::name(plan_.specs[tensor].dtype));
+    throw FormatError({.code = "overflow",
+                       .file = {},
+                       .place = "tensor " + io::in_quotes(plan_.specs[tensor].name) + " element " +
+                                std::to_string(report.first_overflow),
+                       .found = std::to_string(report.overflowed) + " results beyond the largest " + dtype +
+                                ", the first here",
+                       .expected = "results that " + dtype + " can hold",
+                       .advice = "give --dtype with a wider range, or --saturate"});
+  }
+
+  LedgerFile const& ledger_;
+  LedgerPublication const& plan_;
+  MergeOptions const& options_;
+  TensorSink& sink_;
+  io::Progress& progress_;
+  std::mutex mutex_;
+  std::map<std::size_t, kernels::MeanReport> overflows_;
+  kernels::MeanReport total_;
+};
+
+}  // namespace dashi::merging
