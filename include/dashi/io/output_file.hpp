@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -56,24 +56,24 @@ class OutputFile {
   OutputFile(std::filesystem::path const& path, OutputOptions options, std::uint64_t size)
       : options_(std::move(options)),
         size_(size),
-        directory_(std::make_unique<OutputDirectory>(path)) {
-    std::vector<std::string> const variants = directory_->tidy();
-    replaced_ = directory_->find(directory_->name(), AT_SYMLINK_NOFOLLOW);
+        directory_(path) {
+    std::vector<std::string> const variants = directory_.tidy();
+    replaced_ = directory_.find(directory_.name(), AT_SYMLINK_NOFOLLOW);
     check_target(variants);
     mode_t const mode = keeps_mode() ? 0600U : 0666U;
-    file_ = std::make_unique<TemporaryFile>(*directory_, mode, options_.named_temporary);
+    file_.emplace(directory_, mode, options_.named_temporary);
     reserve();
   }
-  OutputFile(OutputFile&&) = default;
-  OutputFile& operator=(OutputFile&&) = delete;
+  OutputFile(OutputFile const&) = delete;
+  OutputFile& operator=(OutputFile const&) = delete;
 
-  std::filesystem::path const& path() const noexcept { return directory_->output(); }
+  std::filesystem::path const& path() const noexcept { return directory_.output(); }
   std::uint64_t size() const noexcept { return size_; }
 
   /// Writes at byte `offset`; the range must lie inside the size. Thread-safe; transparent to short
   /// writes and signals.
   void write_at(std::uint64_t offset, std::span<std::byte const> bytes) {
-    DASHI_EXPECTS(file_ != nullptr && !prepared_, "the output is already committed or abandoned");
+    DASHI_EXPECTS(file_.has_value() && !prepared_, "the output is already committed or abandoned");
     DASHI_EXPECTS(offset <= size_ && bytes.size() <= size_ - offset, "write beyond the end");
     for (std::size_t done = 0; done < bytes.size();) {
       std::size_t const step = std::min(bytes.size() - done, largest_transfer);
@@ -82,15 +82,24 @@ class OutputFile {
       if (written > 0) {
         done += static_cast<std::size_t>(written);
       } else if (written == 0 || errno != EINTR) {
+        failed_ = true;
         fail_transfer(written == 0 ? EIO : errno, "byte " + std::to_string(offset + done),
                       "cannot write " + std::to_string(bytes.size() - done) + " bytes");
       }
     }
   }
 
+  /// Raises the size and reserves the new bytes, before commit(). Not at the same time as write_at().
+  void grow(std::uint64_t size) {
+    DASHI_EXPECTS(file_.has_value() && !prepared_, "the output is already committed or abandoned");
+    DASHI_EXPECTS(size >= size_, "an output grows, it does not shrink");
+    size_ = size;
+    reserve();
+  }
+
   /// Reads back what was written. Thread-safe.
   void read_at(std::uint64_t offset, std::span<std::byte> bytes) const {
-    DASHI_EXPECTS(file_ != nullptr, "the output is already committed or abandoned");
+    DASHI_EXPECTS(file_.has_value(), "the output is already committed or abandoned");
     for (std::size_t done = 0; done < bytes.size();) {
       std::size_t const step = std::min(bytes.size() - done, largest_transfer);
       auto const at = static_cast<off_t>(offset + done);
@@ -120,7 +129,8 @@ class OutputFile {
   /// The steps of commit(), for sets of files: prepare() all, then publish() all, then
   /// sync_directory(), then finish() all; on an error retract() those that are published.
   void prepare(std::span<std::byte const> first_bytes = {}) {
-    DASHI_EXPECTS(file_ != nullptr && !prepared_, "the output is already committed or abandoned");
+    DASHI_EXPECTS(file_.has_value() && !prepared_, "the output is already committed or abandoned");
+    DASHI_EXPECTS(!failed_, "writing the output failed before");
     prepared_ = true;  // an error on the way is final
     if (keeps_mode()) {
       keep_owner_and_mode();
@@ -141,18 +151,18 @@ class OutputFile {
   }
 
   void publish() {
-    DASHI_EXPECTS(file_ != nullptr && prepared_, "prepare() the output first");
+    DASHI_EXPECTS(file_.has_value() && prepared_, "prepare() the output first");
     if (!options_.force) {
       file_->publish_new();
       return;
     }
-    replaced_ = directory_->find(directory_->name(), AT_SYMLINK_NOFOLLOW);
+    replaced_ = directory_.find(directory_.name(), AT_SYMLINK_NOFOLLOW);
     check_target({});
     file_->publish_over(replaced_.has_value());
   }
-  void sync_directory() const { directory_->sync(); }
+  void sync_directory() const { directory_.sync(); }
   void retract() noexcept {
-    if (file_ != nullptr) {
+    if (file_.has_value()) {
       file_->retract();
     }
     abandon();
@@ -171,23 +181,23 @@ class OutputFile {
     if (!replaced_) {
       return;
     }
-    auto const target = directory_->find(directory_->name(), 0);
+    auto const target = directory_.find(directory_.name(), 0);
     for (FileIdentity const& input : options_.inputs) {
       if (same_file(input, file_identity(*replaced_)) ||
           (target && same_file(input, file_identity(*target)))) {
-        directory_->fail(0, "the output is one of the inputs", "choose another output");
+        directory_.fail(0, "the output is one of the inputs", "choose another output");
       }
     }
     if (!S_ISREG(replaced_->st_mode) && !S_ISLNK(replaced_->st_mode)) {
-      directory_->fail(0, "the output is " + std::string(file_kind(replaced_->st_mode)),
+      directory_.fail(0, "the output is " + std::string(file_kind(replaced_->st_mode)),
                        "choose another output");
     }
     if (!variants.empty()) {
-      directory_->fail(0, "the file system takes the name for that of " + variants.front(),
+      directory_.fail(0, "the file system takes the name for that of " + variants.front(),
                        "choose a name that differs in more than upper and lower case");
     }
     if (!options_.force) {
-      directory_->fail(EEXIST, "cannot create the output", "choose another name or give --force");
+      directory_.fail(EEXIST, "cannot create the output", "choose another name or give --force");
     }
   }
 
@@ -231,7 +241,7 @@ class OutputFile {
       [[maybe_unused]] int const ignored = ::fchown(file, replaced_->st_uid, replaced_->st_gid);
     }
     if (retry_interrupted([&] { return ::fchmod(file, replaced_->st_mode & 0777U); }) != 0) {
-      directory_->fail(errno, "cannot keep the permissions of the replaced file", "remove it first");
+      directory_.fail(errno, "cannot keep the permissions of the replaced file", "remove it first");
     }
   }
 
@@ -249,10 +259,11 @@ class OutputFile {
 
   OutputOptions options_;
   std::uint64_t size_;
-  std::unique_ptr<OutputDirectory> directory_;  // on the heap: file_ keeps a reference to it
-  std::unique_ptr<TemporaryFile> file_;
+  OutputDirectory directory_;
+  std::optional<TemporaryFile> file_;
   std::optional<struct stat> replaced_;
   bool prepared_ = false;
+  std::atomic<bool> failed_{false};  ///< a write did: there is nothing to commit
 };
 
 }  // namespace dashi::io
