@@ -11,7 +11,7 @@ namespace dashi::io {
 /// Which bytes of [0, size) have been written, to prove at the end that each was exactly once.
 /// Thread-safe. Neighbouring ranges are merged, so memory grows with the number of gaps only.
 class ByteCoverage {
- public:
+public:
   explicit ByteCoverage(std::uint64_t size) : size_(size) {}
 
   /// False, and nothing changes, if part of [begin, end) was there already or lies outside.
@@ -47,7 +47,7 @@ class ByteCoverage {
     return ranges_.empty() || ranges_.begin()->first > 0 ? 0 : ranges_.begin()->second;
   }
 
- private:
+private:
   std::uint64_t size_;
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::uint64_t> ranges_;  ///< begin -> end, disjoint, not touching

@@ -12,10 +12,11 @@
 
 namespace dashi::io {
 
-/// Bytes written by a person: `4096`, `500MB`, `2GB`, `1.5GiB`. Units, in any case: B; KB, MB, GB, TB
-/// (powers of 1000, as the Hugging Face libraries read them); KiB, MiB, GiB, TiB (powers of 1024).
-/// A bare `2G` is refused because tools disagree on it. Fractions count exactly: a value that is not
-/// a whole number of bytes, or that needs more than 63 bits, gives nullopt, as does anything else.
+/// Bytes written by a person: `4096`, `500MB`, `2GB`, `1.5GiB`. Units, in any case: B; KB, MB, GB,
+/// TB (powers of 1000, as the Hugging Face libraries read them); KiB, MiB, GiB, TiB (powers of
+/// 1024). A bare `2G` is refused because tools disagree on it. Fractions count exactly: a value
+/// that is not a whole number of bytes, or that needs more than 63 bits, gives nullopt, as does
+/// anything else.
 inline std::optional<std::uint64_t> parse_byte_size(std::string_view text) {
   struct Unit {
     std::string_view name;

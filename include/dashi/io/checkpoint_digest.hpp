@@ -22,8 +22,8 @@ namespace dashi::io {
 /// SHA-256 of every tensor, in the order of checkpoint.tensors().
 ///
 /// `threads` (at least 1) share the tensors, largest first; each holds one buffer of 1 MiB and no
-/// more. One tensor is hashed by one thread, because SHA-256 is a chain. Throws what reading throws;
-/// then the other threads stop at their next block.
+/// more. One tensor is hashed by one thread, because SHA-256 is a chain. Throws what reading
+/// throws; then the other threads stop at their next block.
 inline std::vector<TensorDigest> tensor_digests(Checkpoint const& checkpoint, std::size_t threads,
                                                 Progress& progress = no_progress()) {
   constexpr std::uint64_t block = std::uint64_t{1} << 20;
@@ -51,19 +51,20 @@ inline std::vector<TensorDigest> tensor_digests(Checkpoint const& checkpoint, st
       for (std::size_t at = next++; at < order.size(); at = next++) {
         auto const& tensor = tensors[order[at]];
         std::uint64_t const size = tensor.info.bytes();
-        buffer.resize(static_cast<std::size_t>(std::max<std::uint64_t>(
-            buffer.size(), std::min(block, size))));
+        buffer.resize(static_cast<std::size_t>(
+            std::max<std::uint64_t>(buffer.size(), std::min(block, size))));
         for (std::uint64_t offset = 0; offset < size; offset += block) {
           if (failed) {
             return;
           }
-          auto const part = std::span(buffer).first(
-              static_cast<std::size_t>(std::min(block, size - offset)));
+          auto const part =
+              std::span(buffer).first(static_cast<std::size_t>(std::min(block, size - offset)));
           checkpoint.read(tensor, offset, part);
           hash.update(part);
           progress.advance(part.size());
         }
-        digests[order[at]] = {tensor.info.name, tensor.info.dtype, tensor.info.shape, hash.finish()};
+        digests[order[at]] = {tensor.info.name, tensor.info.dtype, tensor.info.shape,
+                              hash.finish()};
       }
     } catch (...) {
       std::lock_guard const lock(error_mutex);

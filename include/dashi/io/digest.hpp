@@ -21,8 +21,8 @@ struct TensorDigest {
   Sha256Digest sha256{};  ///< of the tensor's bytes as stored
 };
 
-/// Digest of a checkpoint's content: the same for any sharding, order of the header and padding, and
-/// blind to the metadata. Lower-case hexadecimal.
+/// Digest of a checkpoint's content: the same for any sharding, order of the header and padding,
+/// and blind to the metadata. Lower-case hexadecimal.
 ///
 /// SHA-256 over this byte string, where u64 is eight bytes, least significant first:
 ///

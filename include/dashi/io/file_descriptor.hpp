@@ -10,7 +10,7 @@ namespace dashi::io {
 
 /// Owns an open file descriptor; -1 owns nothing.
 class FileDescriptor {
- public:
+public:
   FileDescriptor() = default;
   explicit FileDescriptor(int descriptor) noexcept : descriptor_(descriptor) {}
   FileDescriptor(FileDescriptor&& other) noexcept
@@ -33,7 +33,7 @@ class FileDescriptor {
   int get() const noexcept { return descriptor_; }
   explicit operator bool() const noexcept { return descriptor_ >= 0; }
 
- private:
+private:
   int descriptor_ = -1;
 };
 

@@ -9,7 +9,8 @@
 
 namespace dashi::io {
 
-/// True if a control character occurs: C0 and DEL (U+0000-001F, U+007F) or C1 (U+0080-009F as UTF-8).
+/// True if a control character occurs: C0 and DEL (U+0000-001F, U+007F) or C1 (U+0080-009F as
+/// UTF-8).
 inline bool has_control_character(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size(); ++i) {
     auto const c = static_cast<unsigned char>(text[i]);
@@ -22,9 +23,9 @@ inline bool has_control_character(std::string_view text) noexcept {
 }
 
 /// Appends `text` as a JSON string in the one form dashi writes: quote, backslash and C0 controls
-/// escaped (short forms where JSON has them, else \u00xx in lower case), all other UTF-8 raw. A byte
-/// that is not part of well-formed UTF-8 becomes U+FFFD, so that the result is JSON whatever a path
-/// holds; who must not lose bytes checks first_invalid_utf8() before.
+/// escaped (short forms where JSON has them, else \u00xx in lower case), all other UTF-8 raw. A
+/// byte that is not part of well-formed UTF-8 becomes U+FFFD, so that the result is JSON whatever a
+/// path holds; who must not lose bytes checks first_invalid_utf8() before.
 inline void append_quoted(std::string& out, std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
   std::size_t invalid = first_invalid_utf8(text);

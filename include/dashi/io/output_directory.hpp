@@ -30,11 +30,11 @@ namespace dashi::io {
 
 /// The open directory of one output file, and the names beside it that belong to that output.
 ///
-/// All work goes through the directory handle, so a directory that is renamed meanwhile does no harm.
-/// Errors are IoError: create (73; 77 without permission), or transfer (74) when the cause is the
-/// medium: no space, quota, size limit, I/O error.
+/// All work goes through the directory handle, so a directory that is renamed meanwhile does no
+/// harm. Errors are IoError: create (73; 77 without permission), or transfer (74) when the cause is
+/// the medium: no space, quota, size limit, I/O error.
 class OutputDirectory {
- public:
+public:
   explicit OutputDirectory(std::filesystem::path output) : output_(std::move(output)) {
     name_ = output_.filename().string();
     if (name_.empty() || name_ == "." || name_ == "..") {
@@ -80,7 +80,8 @@ class OutputDirectory {
     static constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789";
     static std::atomic<std::uint64_t> count{0};
     auto const now = std::chrono::steady_clock::now().time_since_epoch().count();
-    std::uint64_t x = static_cast<std::uint64_t>(now) + (static_cast<std::uint64_t>(::getpid()) << 40) +
+    std::uint64_t x = static_cast<std::uint64_t>(now) +
+                      (static_cast<std::uint64_t>(::getpid()) << 40) +
                       ++count * 0x9e3779b97f4a7c15U;
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9U;  // the mixing steps of SplitMix64
     x = (x ^ x >> 27) * 0x94d049bb133111ebU;
@@ -92,36 +93,37 @@ class OutputDirectory {
     return out.append(temporary_suffix);
   }
 
+  /// Names in the directory, in no order; none when it cannot be listed.
+  std::vector<std::string> entries() const {
+    std::vector<std::string> names;
+    int const listed = retry_interrupted(
+        [&] { return ::openat(descriptor(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    std::unique_ptr<DIR, int (*)(DIR*)> const directory(listed < 0 ? nullptr : ::fdopendir(listed),
+                                                        [](DIR* d) { return ::closedir(d); });
+    if (!directory && listed >= 0) {
+      ::close(listed);
+    }
+    while (dirent const* const entry = directory ? ::readdir(directory.get()) : nullptr) {
+      names.emplace_back(entry->d_name);
+    }
+    return names;
+  }
+
   /// Removes what killed writers of the same output left: entries with the name of a temporary of
   /// this output that are regular files nobody holds a lock on (a living writer does), or links.
   /// Whatever cannot be removed stays. Returns every entry that differs from the output's name in
   /// the case of ASCII letters alone, if the name itself is not among the entries.
   std::vector<std::string> tidy() const {
-    std::vector<std::string> stale;
     std::vector<std::string> variants;
     bool exact = false;
-    int const listed = retry_interrupted(
-        [&] { return ::openat(descriptor(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
-    std::unique_ptr<DIR, int (*)(DIR*)> const directory(listed < 0 ? nullptr : ::fdopendir(listed),
-                                                        [](DIR* d) { return ::closedir(d); });
-    if (!directory) {
-      if (listed >= 0) {
-        ::close(listed);
-      }
-      return variants;
-    }
-    while (dirent const* const entry = ::readdir(directory.get())) {
-      std::string_view const found = entry->d_name;
+    for (std::string& found : entries()) {
       if (is_temporary(found)) {
-        stale.emplace_back(found);
+        remove_if_abandoned(found);
       } else if (found == name_) {
         exact = true;
       } else if (equal_but_for_case(found, name_)) {
-        variants.emplace_back(found);
+        variants.push_back(std::move(found));
       }
-    }
-    for (std::string const& entry : stale) {
-      remove_if_abandoned(entry);
     }
     if (exact) {
       variants.clear();
@@ -154,7 +156,7 @@ class OutputDirectory {
                    .advice = std::move(advice)});
   }
 
- private:
+private:
   static constexpr std::size_t random_letters = 6;
   static constexpr std::string_view temporary_suffix = ".tmp";
 
@@ -186,7 +188,9 @@ class OutputDirectory {
   }
 
   static bool equal_but_for_case(std::string_view a, std::string_view b) {
-    auto const lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    auto const lower = [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    };
     return a != b && std::equal(a.begin(), a.end(), b.begin(), b.end(),
                                 [&](char x, char y) { return lower(x) == lower(y); });
   }
@@ -205,7 +209,8 @@ class OutputDirectory {
     for (int const access : {O_RDWR, O_RDONLY}) {  // NFS locks exclusively only what is writable
       if (!file) {
         file = FileDescriptor(retry_interrupted([&] {
-          return ::openat(descriptor(), entry.c_str(), access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+          return ::openat(descriptor(), entry.c_str(),
+                          access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         }));
       }
     }

@@ -33,14 +33,14 @@ struct OutputOptions {
   bool named_temporary = false;        ///< never use unnamed temporary files; for tests
 };
 
-/// A file that appears under its name complete and durable, or not at all: the one way in which dashi
-/// writes files.
+/// A file that appears under its name complete and durable, or not at all: the one way in which
+/// dashi writes files.
 ///
 /// Construction opens the directory, removes what killed runs left for the same output, checks the
 /// name, opens a temporary file and reserves the whole size, so that a full disk fails here. Bytes
-/// are then written in any order by any threads. commit() syncs the file, reads its first bytes back,
-/// gives it its name and syncs the directory. Until then, and after any error, the output is what it
-/// was before; the destructor abandons what was not committed.
+/// are then written in any order by any threads. commit() syncs the file, reads its first bytes
+/// back, gives it its name and syncs the directory. Until then, and after any error, the output is
+/// what it was before; the destructor abandons what was not committed.
 ///
 /// A new file gets mode 0666 without the umask's bits. A replaced regular file hands on its
 /// permission bits, and its owner and group as far as the process may set them; extended attributes
@@ -52,11 +52,9 @@ struct OutputOptions {
 /// Throws IoError: create (73; 77 without permission) for the name and the directory, transfer (74)
 /// for the data and whenever the medium is the cause.
 class OutputFile {
- public:
+public:
   OutputFile(std::filesystem::path const& path, OutputOptions options, std::uint64_t size)
-      : options_(std::move(options)),
-        size_(size),
-        directory_(path) {
+      : options_(std::move(options)), size_(size), directory_(path) {
     std::vector<std::string> const variants = directory_.tidy();
     replaced_ = directory_.find(directory_.name(), AT_SYMLINK_NOFOLLOW);
     check_target(variants);
@@ -89,7 +87,8 @@ class OutputFile {
     }
   }
 
-  /// Raises the size and reserves the new bytes, before commit(). Not at the same time as write_at().
+  /// Raises the size and reserves the new bytes, before commit(). Not at the same time as
+  /// write_at().
   void grow(std::uint64_t size) {
     DASHI_EXPECTS(file_.has_value() && !prepared_, "the output is already committed or abandoned");
     DASHI_EXPECTS(size >= size_, "an output grows, it does not shrink");
@@ -145,8 +144,9 @@ class OutputFile {
     std::vector<std::byte> read_back(first_bytes.size());
     read_at(0, read_back);
     if (!std::equal(read_back.begin(), read_back.end(), first_bytes.begin())) {
-      fail_transfer(0, {}, "the first " + std::to_string(first_bytes.size()) +
-                               " bytes read back differ from those written");
+      fail_transfer(0, {},
+                    "the first " + std::to_string(first_bytes.size()) +
+                        " bytes read back differ from those written");
     }
   }
 
@@ -172,7 +172,7 @@ class OutputFile {
   /// Gives up: nothing of this file remains. What the destructor does, sooner.
   void abandon() noexcept { file_.reset(); }
 
- private:
+private:
   static constexpr std::size_t largest_transfer = std::size_t{1} << 30;  // Linux stops below 2^31
 
   bool keeps_mode() const noexcept { return replaced_ && S_ISREG(replaced_->st_mode); }
@@ -190,11 +190,11 @@ class OutputFile {
     }
     if (!S_ISREG(replaced_->st_mode) && !S_ISLNK(replaced_->st_mode)) {
       directory_.fail(0, "the output is " + std::string(file_kind(replaced_->st_mode)),
-                       "choose another output");
+                      "choose another output");
     }
     if (!variants.empty()) {
       directory_.fail(0, "the file system takes the name for that of " + variants.front(),
-                       "choose a name that differs in more than upper and lower case");
+                      "choose a name that differs in more than upper and lower case");
     }
     if (!options_.force) {
       directory_.fail(EEXIST, "cannot create the output", "choose another name or give --force");
@@ -223,9 +223,8 @@ class OutputFile {
         break;
       }
     }
-    if (retry_interrupted([&] {
-          return ::ftruncate(file_->descriptor(), static_cast<off_t>(size_));
-        }) != 0) {
+    if (retry_interrupted(
+            [&] { return ::ftruncate(file_->descriptor(), static_cast<off_t>(size_)); }) != 0) {
       fail_transfer(errno, {}, reservation());
     }
   }
@@ -246,15 +245,16 @@ class OutputFile {
   }
 
   [[noreturn]] void fail_transfer(int error, std::string place, std::string found) const {
-    throw IoError(IoStage::transfer, error,
-                  {.code = error == ENOSPC || error == EDQUOT ? "no-space" : "write-failed",
-                   .file = path().string(),
-                   .place = std::move(place),
-                   .found = std::move(found),
-                   .expected = {},
-                   .advice = error == ENOSPC || error == EDQUOT ? "free some space or choose another disk"
-                             : error == EFBIG ? "raise the file size limit or choose another disk"
-                                              : "check the disk or the network file system"});
+    throw IoError(
+        IoStage::transfer, error,
+        {.code = error == ENOSPC || error == EDQUOT ? "no-space" : "write-failed",
+         .file = path().string(),
+         .place = std::move(place),
+         .found = std::move(found),
+         .expected = {},
+         .advice = error == ENOSPC || error == EDQUOT ? "free some space or choose another disk"
+                   : error == EFBIG ? "raise the file size limit or choose another disk"
+                                    : "check the disk or the network file system"});
   }
 
   OutputOptions options_;

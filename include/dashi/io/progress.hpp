@@ -9,7 +9,7 @@ namespace dashi::io {
 /// Receives how far a long operation has come. Every member may be called from any thread at any
 /// time and must not throw; what is drawn, and how often, is the receiver's business.
 class Progress {
- public:
+public:
   Progress() = default;
   Progress(Progress const&) = delete;
   Progress& operator=(Progress const&) = delete;
@@ -23,7 +23,7 @@ class Progress {
 
 /// Ignores everything.
 class NoProgress final : public Progress {
- public:
+public:
   void start(std::uint64_t) noexcept override {}
   void advance(std::uint64_t) noexcept override {}
 };
@@ -36,7 +36,7 @@ inline Progress& no_progress() noexcept {
 
 /// Two counters that another thread may poll, for a display or a test.
 class ProgressCounter final : public Progress {
- public:
+public:
   void start(std::uint64_t total) noexcept override {
     done_.store(0, std::memory_order_relaxed);
     total_.store(total, std::memory_order_relaxed);
@@ -47,7 +47,7 @@ class ProgressCounter final : public Progress {
   std::uint64_t total() const noexcept { return total_.load(std::memory_order_relaxed); }
   std::uint64_t done() const noexcept { return done_.load(std::memory_order_relaxed); }
 
- private:
+private:
   std::atomic<std::uint64_t> total_{0};
   std::atomic<std::uint64_t> done_{0};
 };

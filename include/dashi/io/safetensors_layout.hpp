@@ -24,15 +24,16 @@ namespace dashi::io {
 /// The header of a safetensors file and where each tensor's bytes go: a pure function of the set of
 /// tensors and the metadata, whatever order they come in.
 ///
-/// Tensors lie by descending element width, then by the bytes of their names, so that every tensor is
-/// aligned to its element; metadata keys are sorted and `__metadata__` is left out when there are none;
-/// the header is padded with spaces so that the data begin at a multiple of 4096.
+/// Tensors lie by descending element width, then by the bytes of their names, so that every tensor
+/// is aligned to its element; metadata keys are sorted and `__metadata__` is left out when there
+/// are none; the header is padded with spaces so that the data begin at a multiple of 4096.
 class SafetensorsLayout {
- public:
+public:
   static constexpr std::uint64_t alignment = 4096;
 
-  /// Throws FormatError, with `file` as its file, for a tensor that cannot be written (tensor_bytes()),
-  /// two tensors of one name, metadata that is not UTF-8, a header above 100 MB, data above 2^48 bytes.
+  /// Throws FormatError, with `file` as its file, for a tensor that cannot be written
+  /// (tensor_bytes()), two tensors of one name, metadata that is not UTF-8, a header above 100 MB,
+  /// data above 2^48 bytes.
   explicit SafetensorsLayout(std::vector<TensorSpec> specs,
                              std::map<std::string, std::string> metadata = {},
                              std::string_view file = {})
@@ -60,8 +61,8 @@ class SafetensorsLayout {
     return *at;
   }
 
-  /// Other metadata of the same length: no tensor moves. For values that are known after the data, such
-  /// as digests.
+  /// Other metadata of the same length: no tensor moves. For values that are known after the data,
+  /// such as digests.
   void replace_metadata(std::map<std::string, std::string> metadata, std::string_view file = {}) {
     std::uint64_t const size = data_begin();
     metadata_ = std::move(metadata);
@@ -75,7 +76,7 @@ class SafetensorsLayout {
   std::uint64_t data_bytes() const noexcept { return tensors_.empty() ? 0 : tensors_.back().end; }
   std::uint64_t file_size() const noexcept { return data_begin() + data_bytes(); }
 
- private:
+private:
   void place(std::vector<TensorSpec> specs, std::string_view file) {
     std::vector<std::size_t> order(specs.size());
     std::iota(order.begin(), order.end(), std::size_t{0});

@@ -18,11 +18,11 @@
 
 namespace dashi::io {
 
-/// Writes one safetensors file by the protocol of OutputFile: the header at once, tensor data in any
-/// order from any threads, each byte exactly once. What is written depends on the layout and the data
-/// alone. Throws IoError, and PreconditionError for a byte written twice or never.
+/// Writes one safetensors file by the protocol of OutputFile: the header at once, tensor data in
+/// any order from any threads, each byte exactly once. What is written depends on the layout and
+/// the data alone. Throws IoError, and PreconditionError for a byte written twice or never.
 class SafetensorsWriter {
- public:
+public:
   SafetensorsWriter(std::filesystem::path const& path, SafetensorsLayout layout,
                     OutputOptions options = {})
       : layout_(std::move(layout)),
@@ -34,7 +34,8 @@ class SafetensorsWriter {
   SafetensorsLayout const& layout() const noexcept { return layout_; }
   std::filesystem::path const& path() const noexcept { return output_.path(); }
 
-  /// Writes bytes of layout().tensors()[tensor], beginning at `byte_offset` of the tensor. Thread-safe.
+  /// Writes bytes of layout().tensors()[tensor], beginning at `byte_offset` of the tensor.
+  /// Thread-safe.
   void write(std::size_t tensor, std::uint64_t byte_offset, std::span<std::byte const> bytes) {
     DASHI_EXPECTS(tensor < layout_.tensors().size(), "no such tensor");
     TensorInfo const& info = layout_.tensors()[tensor];
@@ -65,14 +66,14 @@ class SafetensorsWriter {
   }
   OutputFile& output() noexcept { return output_; }
 
- private:
+private:
   void expect_complete() const {
     std::uint64_t const gap = written_.first_gap();
     auto const missing = std::find_if(layout_.tensors().begin(), layout_.tensors().end(),
                                       [&](TensorInfo const& tensor) { return tensor.end > gap; });
-    DASHI_EXPECTS(missing == layout_.tensors().end(),
-                  "tensor " + in_quotes(missing->name) + " was not written from byte " +
-                      std::to_string(gap - missing->begin));
+    DASHI_EXPECTS(missing == layout_.tensors().end(), "tensor " + in_quotes(missing->name) +
+                                                          " was not written from byte " +
+                                                          std::to_string(gap - missing->begin));
   }
 
   SafetensorsLayout layout_;

@@ -20,7 +20,7 @@ using Sha256Digest = std::array<std::byte, 32>;
 /// Incremental SHA-256 (FIPS 180-4) by OpenSSL, which picks the processor's instructions for it.
 /// Needs libcrypto. One object belongs to one thread at a time. Throws VendorError.
 class Sha256 {
- public:
+public:
   Sha256() : context_(EVP_MD_CTX_new()) {
     if (!context_) {
       throw std::bad_alloc();
@@ -36,12 +36,13 @@ class Sha256 {
   /// The digest of everything given so far; the object then starts over.
   Sha256Digest finish() {
     Sha256Digest digest{};
-    expect(EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr));
+    expect(EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()),
+                              nullptr));
     restart();
     return digest;
   }
 
- private:
+private:
   struct Free {
     void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
   };

@@ -18,10 +18,10 @@ namespace dashi::io {
 /// An empty file that has no visible name yet, and the step that gives it the output's name.
 ///
 /// Unnamed (O_TMPFILE) where the file system can, so that even a killed process leaves nothing;
-/// else a hidden name beside the output, created exclusively, never through a link, and locked while
-/// this object lives. The destructor removes what was not published.
+/// else a hidden name beside the output, created exclusively, never through a link, and locked
+/// while this object lives. The destructor removes what was not published.
 class TemporaryFile {
- public:
+public:
   /// `mode` as for open(2): the process' umask applies. `named` forces the hidden name.
   TemporaryFile(OutputDirectory const& directory, mode_t mode, bool named) : directory_(directory) {
     if (!named) {
@@ -60,8 +60,9 @@ class TemporaryFile {
     state_ = State::new_entry;
   }
 
-  /// Gives the file the output's name, whatever had it before. What had it (`replaces`: something did)
-  /// is kept under a hidden name until finish() or retract(), where the file system can exchange names.
+  /// Gives the file the output's name, whatever had it before. What had it (`replaces`: something
+  /// did) is kept under a hidden name until finish() or retract(), where the file system can
+  /// exchange names.
   void publish_over(bool replaces) {
     if (name_.empty()) {
       std::string temporary;
@@ -104,7 +105,7 @@ class TemporaryFile {
   /// Removes the old entry kept by publish_over().
   void finish() noexcept { remove_name(); }
 
- private:
+private:
   enum class State { unpublished, new_entry, exchanged, replaced };
 
   void open_unnamed(mode_t mode) {
@@ -134,7 +135,8 @@ class TemporaryFile {
       }
       // Another run that tidies up may have seen the file before it was locked, and removed it.
       struct stat s {};
-      bool const locked = file && (::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+      bool const locked =
+          file && (::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
       if (locked && ::fstat(file.get(), &s) == 0 && s.st_nlink > 0) {
         file_ = std::move(file);
         name_ = std::move(name);
@@ -148,7 +150,8 @@ class TemporaryFile {
   int link_unnamed(std::string const& name) const {
     std::string const source = proc_path();
     int const result = retry_interrupted([&] {
-      return ::linkat(AT_FDCWD, source.c_str(), directory_.descriptor(), name.c_str(), AT_SYMLINK_FOLLOW);
+      return ::linkat(AT_FDCWD, source.c_str(), directory_.descriptor(), name.c_str(),
+                      AT_SYMLINK_FOLLOW);
     });
     return result != 0 && errno == EEXIST && directory_.holds(name, identity_) ? 0 : result;
   }
@@ -157,8 +160,9 @@ class TemporaryFile {
   int rename_with(unsigned flags, std::string const& output) const noexcept {
     int const directory = directory_.descriptor();
     for (;;) {
-      int const result = flags == 0 ? ::renameat(directory, name_.c_str(), directory, output.c_str())
-                                    : ::renameat2(directory, name_.c_str(), directory, output.c_str(), flags);
+      int const result =
+          flags == 0 ? ::renameat(directory, name_.c_str(), directory, output.c_str())
+                     : ::renameat2(directory, name_.c_str(), directory, output.c_str(), flags);
       if (result == 0) {
         return 0;
       }
@@ -169,8 +173,8 @@ class TemporaryFile {
     }
   }
 
-  /// For file systems without the flags of renameat2: link(2) does not replace either. Where there are
-  /// no hard links, looking first is all that is left; a writer in between is then replaced.
+  /// For file systems without the flags of renameat2: link(2) does not replace either. Where there
+  /// are no hard links, looking first is all that is left; a writer in between is then replaced.
   void publish_new_without_flags() {
     int const directory = directory_.descriptor();
     std::string const& output = directory_.name();

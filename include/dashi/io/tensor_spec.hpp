@@ -48,8 +48,9 @@ inline char const* refused_tensor_name(std::string_view name) {
   return nullptr;
 }
 
-[[noreturn]] inline void refuse_tensor(std::string_view file, std::string_view name, std::string found,
-                                       std::string expected, std::string advice) {
+[[noreturn]] inline void refuse_tensor(std::string_view file, std::string_view name,
+                                       std::string found, std::string expected,
+                                       std::string advice) {
   throw FormatError({.code = "cannot-write-tensor",
                      .file = std::string(file),
                      .place = "tensor " + in_quotes(name),
@@ -60,9 +61,9 @@ inline char const* refused_tensor_name(std::string_view name) {
 
 }  // namespace detail
 
-/// Bytes of the tensor's data. Throws FormatError, with `file` as its file, when the tensor cannot be
-/// written so that a strict reader takes it: name, rank above 8, an extent, product or bit count above
-/// 2^48, or a last byte that is not full.
+/// Bytes of the tensor's data. Throws FormatError, with `file` as its file, when the tensor cannot
+/// be written so that a strict reader takes it: name, rank above 8, an extent, product or bit count
+/// above 2^48, or a last byte that is not full.
 inline std::uint64_t tensor_bytes(TensorSpec const& spec, std::string_view file = {}) {
   if (char const* const reason = detail::refused_tensor_name(spec.name)) {
     detail::refuse_tensor(file, spec.name, reason,
@@ -71,7 +72,8 @@ inline std::uint64_t tensor_bytes(TensorSpec const& spec, std::string_view file 
   }
   if (static_cast<int>(spec.shape.size()) > ReadOptions{}.max_rank) {
     detail::refuse_tensor(file, spec.name, "rank " + std::to_string(spec.shape.size()),
-                          "at most " + std::to_string(ReadOptions{}.max_rank), "reshape the tensor");
+                          "at most " + std::to_string(ReadOptions{}.max_rank),
+                          "reshape the tensor");
   }
   std::uint64_t bit_count = static_cast<std::uint64_t>(bits(spec.dtype));
   bool fits = true;
@@ -86,9 +88,9 @@ inline std::uint64_t tensor_bytes(TensorSpec const& spec, std::string_view file 
     }
   }
   if (!fits) {
-    detail::refuse_tensor(file, spec.name,
-                          "shape " + shape_text(spec.shape) + " of " + std::string(name(spec.dtype)),
-                          "at most 2^48 bytes", "split the tensor");
+    detail::refuse_tensor(
+        file, spec.name, "shape " + shape_text(spec.shape) + " of " + std::string(name(spec.dtype)),
+        "at most 2^48 bytes", "split the tensor");
   }
   for (std::uint64_t const extent : spec.shape) {
     bit_count = extent == 0 ? 0 : bit_count;
