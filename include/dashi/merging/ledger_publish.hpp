@@ -258,4 +258,26 @@ class LedgerPublisher {
   kernels::MeanReport total_;
 };
 
+/// Reads every sum and list of an accumulating ledger; FormatError when one is not as a ledger holds it.
+inline void check_sums(LedgerFile const& ledger, int workers) {
+  constexpr std::uint64_t part = std::uint64_t{1} << 16;
+  std::vector<std::pair<std::size_t, std::uint64_t>> parts;
+  for (std::size_t t = 0; t < ledger.manifest().tensors.size(); ++t) {
+    std::uint64_t const count =
+        ledger.layout().kinds()[t] == WordKind::copied ? 0 : ledger.manifest().tensors[t].elements();
+    for (std::uint64_t first = 0; first < count; first += part) {
+      parts.emplace_back(t, first);
+    }
+  }
+  run_chunks(parts.size(), worker_count(workers), [&](int, std::uint64_t at) {
+    auto const [tensor, first] = parts[static_cast<std::size_t>(at)];
+    Context<Kokkos::Serial> context(Kokkos::Serial(Kokkos::NewInstance{}));
+    SumChunk chunk(context);
+    ledger.load(tensor, first,
+                static_cast<std::size_t>(
+                    std::min(part, ledger.manifest().tensors[tensor].elements() - first)),
+                chunk);
+  });
+}
+
 }  // namespace dashi::merging

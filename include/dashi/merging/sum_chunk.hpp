@@ -132,6 +132,8 @@ class SumChunk {
     } else {
       if (multiply > 1) {
         take_out_large((std::int64_t{1} << 62) / multiply - 1);
+      } else {
+        take_out_finer(from - to);
       }
       kernels::rescale(*context_, window(), multiply, divide);
     }
@@ -242,6 +244,16 @@ class SumChunk {
   void take_out_large(std::int64_t limit) {
     for (std::size_t i = 0; i < count_; ++i) {
       if (high_[i] >= limit || high_[i] < -limit) {
+        take_out(i);
+      }
+    }
+  }
+
+  /// A sum may be a multiple of 2^-79 only thanks to the factor 2^places that goes.
+  void take_out_finer(int places) {
+    std::uint64_t const mask = (std::uint64_t{1} << places) - 1;
+    for (std::size_t i = 0; i < count_; ++i) {
+      if ((low_[i] & mask) != 0) {
         take_out(i);
       }
     }
