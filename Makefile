@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# The front doors. Each does all the set-up that it needs; CMake does the work.
+jobs := $(shell nproc 2>/dev/null || echo 2)
+sources = $(shell git ls-files --cached --others --exclude-standard '*.hpp' '*.cpp')
+
+.PHONY: demo test asan slow-test bench peers format tidy bootstrap configure build/dashi clean
+
+demo: build/dashi            ## the story in a minute
+	build/dashi demo
+
+test: asan configure         ## everything that CI checks
+	cmake --build --preset host-release --parallel $(jobs)
+	ctest --preset host-release --parallel $(jobs)
+
+build/dashi: configure       ## the program
+	cmake --build --preset host-release --parallel $(jobs) --target dashi_program
+
+asan: bootstrap              ## readers and writers under AddressSanitizer and UBSan
+	cmake --preset host-asan $(quiet)
+	cmake --build --preset host-asan --parallel $(jobs)
+	ctest --preset host-asan --parallel $(jobs)
+
+slow-test: configure         ## exhaustive checks, tens of minutes
+	cmake --build --preset host-release --parallel $(jobs)
+	ctest --preset slow
+
+bench: configure             ## builds and runs every benchmark
+	cmake --build --preset host-release --parallel $(jobs) --target dashi_benchmarks
+	for program in build/benchmarks/bench_*; do "$$program" || exit 1; done
+
+peers:                       ## NumPy, PyTorch and mergekit, for benchmarks/peers
+	python3 -m venv .deps/peers
+	.deps/peers/bin/pip install --quiet -r benchmarks/peers/requirements.txt
+
+format:
+	clang-format-14 -i $(sources)
+
+tidy: configure              ## naming and bug-prone patterns; needs clang-tidy-14
+	run-clang-tidy-14 -quiet -p build -j $(jobs) 'build/tests/headers/'
+
+bootstrap:
+	cmake/bootstrap
+
+configure: bootstrap
+	cmake --preset host-release
+
+clean:
+	rm -rf build build-asan build-debug

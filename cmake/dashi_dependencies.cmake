@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# An installed copy first, then the upstream release checked by its hash. cmake/bootstrap installs
+# copies into .deps/ on machines that reach only Debian and PyPI.
+include(FetchContent)
+
+if(DEFINED ENV{DASHI_DEPS})
+  set(dashi_deps "$ENV{DASHI_DEPS}")
+else()
+  set(dashi_deps "${PROJECT_SOURCE_DIR}/.deps")
+endif()
+
+find_package(Kokkos 4.7 QUIET HINTS "${dashi_deps}/kokkos")
+if(NOT Kokkos_FOUND)
+  message(STATUS "dashi: no installed Kokkos 4.7 found, fetching the release")
+  FetchContent_Declare(
+    Kokkos
+    URL https://github.com/kokkos/kokkos/releases/download/4.7.01/kokkos-4.7.01.tar.gz
+    URL_HASH SHA256=404cf33e76159e83b8b4ad5d86f6899d442b5da4624820ab457412116cdcd201)
+  FetchContent_MakeAvailable(Kokkos)
+endif()
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+# Only the program needs these; sets dashi_program_libraries.
+macro(dashi_find_program_libraries)
+  find_package(CLI11 REQUIRED)
+  find_package(fmt REQUIRED)
+  find_package(nlohmann_json REQUIRED)
+  set(dashi_program_libraries CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json)
+endmacro()
+
+macro(dashi_find_catch2)
+  find_package(Catch2 3.7.1 QUIET HINTS "${dashi_deps}/catch2")
+  if(NOT Catch2_FOUND)
+    message(STATUS "dashi: no installed Catch2 3.7.1 found, fetching the release")
+    FetchContent_Declare(
+      Catch2
+      URL https://github.com/catchorg/Catch2/archive/refs/tags/v3.7.1.tar.gz
+      URL_HASH SHA256=c991b247a1a0d7bb9c39aa35faf0fe9e19764213f28ffba3109388e62ee0269c)
+    FetchContent_MakeAvailable(Catch2)
+    list(APPEND CMAKE_MODULE_PATH "${catch2_SOURCE_DIR}/extras")
+  endif()
+endmacro()

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# Flags of our own programs, tests and benchmarks. Nothing here reaches a consumer of dashi::dashi.
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+  find_program(DASHI_CCACHE ccache)
+  if(DASHI_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${DASHI_CCACHE}")
+  endif()
+endif()
+
+add_library(dashi_warnings INTERFACE)
+target_compile_options(
+  dashi_warnings
+  INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+            -Wnull-dereference $<$<BOOL:${DASHI_WERROR}>:-Werror>)
+
+# Everything that we compile ourselves.
+function(dashi_own_target target)
+  target_link_libraries(${target} PRIVATE dashi_warnings)
+  set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)
+  if(DASHI_MARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+    target_compile_options(${target} PRIVATE "-march=${DASHI_MARCH}")
+  endif()
+endfunction()
+
+# The program reads files of strangers: release builds carry the usual mitigations.
+function(dashi_harden target)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-fstack-protector-strong
+                                           -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>)
+  target_compile_definitions(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:_GLIBCXX_ASSERTIONS>)
+  target_link_options(${target} PRIVATE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
+endfunction()

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# Self-contained headers: one generated unit a header, which includes it twice and nothing else.
+set(dashi_header_units "")
+foreach(base include backends)
+  set(root "${PROJECT_SOURCE_DIR}")
+  set(headers ${dashi_backend_headers})
+  if(base STREQUAL include)
+    set(root "${PROJECT_SOURCE_DIR}/include")
+    set(headers ${dashi_headers})
+  endif()
+  foreach(header IN LISTS headers)
+    cmake_path(RELATIVE_PATH header BASE_DIRECTORY "${root}" OUTPUT_VARIABLE name)
+    string(REPLACE "/" "-" unit "${name}")
+    set(unit "${CMAKE_CURRENT_BINARY_DIR}/headers/${unit}.cpp")
+    file(CONFIGURE OUTPUT "${unit}" CONTENT "#include <${name}>\n#include <${name}>  // pragma once\n" @ONLY)
+    list(APPEND dashi_header_units "${unit}")
+  endforeach()
+endforeach()
+
+add_library(dashi_test_headers OBJECT ${dashi_header_units})
+target_link_libraries(dashi_test_headers PRIVATE dashi::dashi)
+dashi_own_target(dashi_test_headers)
+target_compile_options(dashi_test_headers PRIVATE -O0 -g0)
