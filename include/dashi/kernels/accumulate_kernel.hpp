@@ -69,73 +69,102 @@ struct AccumulateKernel {
 
   template <template <class, int> class Lanes, int N>
   KOKKOS_FORCEINLINE_FUNCTION void group(std::int64_t first, int part, Flags& flags) const {
+    if constexpr (Windowed) {
+      add_to_window<Lanes, N>(first, part, flags);
+    } else {
+      add_to_word<Lanes, N>(first, part, flags);
+    }
+  }
+
+  /// Float16 in units of 2^-24: the significand shifted by the exponent, all in 64-bit lanes.
+  template <template <class, int> class Lanes, int N>
+  KOKKOS_FORCEINLINE_FUNCTION void add_to_word(std::int64_t first, int part, Flags& flags) const {
+    using H = Lanes<std::uint16_t, N>;
+    using U = Lanes<std::uint64_t, N>;
+    using S = Lanes<std::int64_t, N>;
     std::int64_t const at = first + part;
+    H::prefetch(x + at);
+    U const bits =
+        H::load(reinterpret_cast<std::uint16_t const*>(x + at)).template to<std::uint64_t>();
+    U const exponent = (bits >> 10) & U::splat(0x1fU);
+    U const fraction = bits & U::splat(0x3ffU);
+    U const normal = smaller(exponent, U::splat(1U));
+    S const not_finite = exponent.template as<std::int64_t>() > S::splat(30);
+    U const finite = not_finite.template as<std::uint64_t>() ^ U::splat(~std::uint64_t{0});
+    U const significand = (fraction | (normal << 10)) & finite;
+    std::uint64_t const absolute = static_cast<std::uint64_t>(weight < 0 ? -weight : weight);
+    U const product = shift_left(significand * U::splat(absolute), exponent - normal);
+    U const flip = U::splat(0) - ((bits >> 15) ^ U::splat(weight < 0 ? 1U : 0U));
+    S const term = ((product ^ flip) - flip).template as<std::int64_t>();
+    (S::load(high + at) + term).store(high + at);
+    S const zeros = (S::splat(1) > (fraction | exponent).template as<std::int64_t>()) &
+                    flip.template as<std::int64_t>();
+    report<S>(at, part, not_finite, zeros, flags);
+  }
+
+  /// Flags and counts what the lanes of two masks say.
+  template <class Mask>
+  KOKKOS_FORCEINLINE_FUNCTION void report(std::int64_t at, int part, Mask const& outside,
+                                          Mask const& zero_terms, Flags& flags) const {
+    if ((outside | zero_terms).any()) {
+      typename Mask::Element out[static_cast<std::size_t>(Mask::size)];
+      typename Mask::Element zero[static_cast<std::size_t>(Mask::size)];
+      outside.store(out);
+      zero_terms.store(zero);
+      for (int i = 0; i < Mask::size; ++i) {
+        flag(at + i, part + i, out[i] != 0, zero[i] != 0, flags);
+      }
+    }
+  }
+
+  template <template <class, int> class Lanes, int N>
+  KOKKOS_FORCEINLINE_FUNCTION void add_to_window(std::int64_t first, int part,
+                                                 Flags& flags) const {
     using W = Lanes<std::uint32_t, N>;
     using U = Lanes<std::uint64_t, N>;
     using S = Lanes<std::int64_t, N>;
     using M = typename W::Mask;
+    std::int64_t const at = first + part;
     Lanes<float, N>::prefetch(x + at);
     W const bits = detail::load_as_float<In, Lanes, N>(x + at).template as<std::uint32_t>();
     W const magnitude = bits & W::splat(0x7fffffffU);
     W const exponent = magnitude >> 23;
-    M const normal = exponent.template as<std::int32_t>() > M::splat(0);
-    W const ones = normal.template as<std::uint32_t>();
-    W significand = (magnitude & W::splat(0x7fffffU)) | (ones & W::splat(0x800000U));
-    W const place = exponent + ones;  // x = significand * 2^(place - 149)
-    M const not_finite = exponent.template as<std::int32_t>() > M::splat(highest_exponent);
-    M outside_window = not_finite;
-    constexpr int unit_place = 149 + (Windowed ? window_unit : half_sum_unit);
-    // Left shift into the unit's place, right shift where the last bits are zeros.
-    M const distance = place.template as<std::int32_t>() - M::splat(unit_place);
-    M const is_below = M::splat(0) > distance;
-    M const zero_lanes = M::splat(1) > significand.template as<std::int32_t>();
+    W const normal = smaller(exponent, W::splat(1U));
+    W const significand = (magnitude & W::splat(0x7fffffU)) | (normal << 23);
+    // x = significand * 2^(exponent - normal - 149). Left shift into the window's unit, right shift
+    // where the last bits are zeros.
+    constexpr int unit_place = 149 + window_unit;
+    M const distance = (exponent - normal).template as<std::int32_t>() - M::splat(unit_place);
+    M const is_below = distance >> 31;
     W const right = smaller((M::splat(0) - distance).template as<std::uint32_t>(), W::splat(31)) &
                     is_below.template as<std::uint32_t>();
     W const reduced = shift_right(significand, right);
-    if constexpr (Windowed) {
-      M const lost = M::splat(0) >
-                     (M::splat(0) -
-                      (shift_left(reduced, right) ^ significand).template as<std::int32_t>());
-      M const too_large =
-          exponent.template as<std::int32_t>() > M::splat(127 + window_top - 1);
-      outside_window = outside_window | lost | too_large;
-    }
-    W const keep = (outside_window.template as<std::uint32_t>()) ^ W::splat(~0U);
+    M const lost = (M::splat(0) -
+                    (shift_left(reduced, right) ^ significand).template as<std::int32_t>()) >>
+                   31;
+    M const outside =
+        lost | (exponent.template as<std::int32_t>() > M::splat(127 + window_top - 1));
+    W const keep = outside.template as<std::uint32_t>() ^ W::splat(~0U);
     U const left = (distance.template as<std::uint32_t>() & keep &
                     (is_below.template as<std::uint32_t>() ^ W::splat(~0U)))
                        .template to<std::uint64_t>();
     U const kept = (reduced & keep).template to<std::uint64_t>();
     std::uint64_t const absolute = static_cast<std::uint64_t>(weight < 0 ? -weight : weight);
     U const product = kept * U::splat(absolute);
-    // All ones where the term is negative.
-    W const weight_sign = W::splat(weight < 0 ? 0x80000000U : 0U);
-    M const negative = (bits ^ weight_sign).template as<std::int32_t>() >> 31;
+    M const negative = (bits ^ W::splat(weight < 0 ? 0x80000000U : 0U)).template as<std::int32_t>() >> 31;
     U const flip = negative.template to<std::int64_t>().template as<std::uint64_t>();
-    if constexpr (Windowed) {
-      U const term_low = shift_left(product, left);
-      U const term_high = shift_right(product >> 1, U::splat(63) - left);
-      U const signed_low = (term_low ^ flip) - flip;
-      U const borrow = is_zero(term_low) & flip;  // ~0 + 1 carries into the high word
-      U const signed_high = (term_high ^ flip) - borrow;
-      U const old_low = U::load(low + at);
-      U const new_low = old_low + signed_low;
-      U const carry = carry_out(old_low, signed_low, new_low);
-      new_low.store(low + at);
-      (S::load(high + at) + (signed_high + carry).template as<std::int64_t>()).store(high + at);
-    } else {
-      U const term = shift_left(product, left);
-      (S::load(high + at) + ((term ^ flip) - flip).template as<std::int64_t>()).store(high + at);
-    }
-    M const zero_terms = zero_lanes & negative;
-    if ((outside_window | zero_terms).any()) {
-      std::int32_t outside[static_cast<std::size_t>(N)];
-      std::int32_t zeros[static_cast<std::size_t>(N)];
-      outside_window.store(outside);
-      zero_terms.store(zeros);
-      for (int i = 0; i < N; ++i) {
-        flag(at + i, part + i, outside[i] != 0, zeros[i] != 0, flags);
-      }
-    }
+    U const term_low = shift_left(product, left);
+    U const term_high = shift_right(product >> 1, U::splat(63) - left);
+    U const signed_low = (term_low ^ flip) - flip;
+    U const carry_of_sign = is_zero(term_low) & flip;  // ~0 + 1 carries into the high word
+    U const signed_high = (term_high ^ flip) - carry_of_sign;
+    U const old_low = U::load(low + at);
+    U const new_low = old_low + signed_low;
+    U const carry = carry_out(old_low, signed_low, new_low);
+    new_low.store(low + at);
+    (S::load(high + at) + (signed_high + carry).template as<std::int64_t>()).store(high + at);
+    M const zero_terms = (M::splat(1) > significand.template as<std::int32_t>()) & negative;
+    report<M>(at, part, outside, zero_terms, flags);
   }
 
   /// All ones where u is 0.
@@ -151,9 +180,6 @@ struct AccumulateKernel {
   KOKKOS_FORCEINLINE_FUNCTION static U carry_out(U const& a, U const& b, U const& sum) {
     return ((a & b) | ((a | b) & (sum ^ U::splat(~std::uint64_t{0})))) >> 63;
   }
-
-  /// Largest exponent of a finite In, as a float's.
-  static constexpr int highest_exponent = std::is_same_v<In, Float16> ? 127 + 15 : 254;
 };
 
 }  // namespace dashi::kernels
