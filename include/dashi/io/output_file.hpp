@@ -138,7 +138,10 @@ public:
       fail_transfer(errno, {}, "cannot make the data durable");
     }
     struct stat s {};
-    if (::fstat(file_->descriptor(), &s) != 0 || static_cast<std::uint64_t>(s.st_size) != size_) {
+    if (retry_interrupted([&] { return ::fstat(file_->descriptor(), &s); }) != 0) {
+      fail_transfer(errno, {}, "cannot look at the temporary file");
+    }
+    if (static_cast<std::uint64_t>(s.st_size) != size_) {
       fail_transfer(0, {}, "the temporary file changed its size");
     }
     std::vector<std::byte> read_back(first_bytes.size());

@@ -30,11 +30,6 @@ public:
     if (!file_) {
       open_named(mode);
     }
-    if (::fstat(file_.get(), &identity_) != 0) {
-      int const error = errno;
-      remove_name();
-      directory_.fail(error, "cannot look at the temporary file", "check the file system");
-    }
   }
   TemporaryFile(TemporaryFile const&) = delete;
   TemporaryFile& operator=(TemporaryFile const&) = delete;
@@ -112,35 +107,53 @@ private:
     file_ = FileDescriptor(retry_interrupted([&] {
       return ::openat(directory_.descriptor(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     }));
-    if (file_) {
-      ::flock(file_.get(), LOCK_EX | LOCK_NB);  // for the moment in which publish_over() names it
-      if (::access(proc_path().c_str(), F_OK) != 0) {
-        file_ = FileDescriptor();  // without /proc it could never be given a name
+    if (!file_) {
+      if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOSYS) {
+        fail_create(errno);
       }
-    } else if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOSYS) {
-      fail_create(errno);
+      return;
+    }
+    lock();  // for the moment in which publish_over() names it
+    identify();
+    if (::access(proc_path().c_str(), F_OK) != 0) {
+      file_ = FileDescriptor();  // without /proc it could never be given a name
     }
   }
 
   void open_named(mode_t mode) {
     constexpr int most_attempts = 100;
-    for (int attempt = 0; !file_; ++attempt) {
-      std::string name = directory_.temporary_name();
-      FileDescriptor file(retry_interrupted([&] {
+    for (int attempt = 0; attempt < most_attempts; ++attempt) {
+      std::string const name = directory_.temporary_name();
+      file_ = FileDescriptor(retry_interrupted([&] {
         return ::openat(directory_.descriptor(), name.c_str(),
                         O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC, mode);
       }));
-      if ((!file && errno != EEXIST) || attempt == most_attempts) {
-        fail_create(file ? EEXIST : errno);
+      if (file_) {
+        name_ = name;
+        bool const locked = lock();
+        identify();
+        if (locked && identity_.st_nlink > 0) {
+          return;
+        }
+        name_.clear();  // another run that tidied up came before the lock; it removes the file
+      } else if (errno != EEXIST) {
+        fail_create(errno);
       }
-      // Another run that tidies up may have seen the file before it was locked, and removed it.
-      struct stat s {};
-      bool const locked =
-          file && (::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
-      if (locked && ::fstat(file.get(), &s) == 0 && s.st_nlink > 0) {
-        file_ = std::move(file);
-        name_ = std::move(name);
-      }
+    }
+    fail_create(EEXIST);
+  }
+
+  /// False when another process holds the lock; file systems without locks do not matter here.
+  bool lock() const noexcept {
+    return retry_interrupted([&] { return ::flock(file_.get(), LOCK_EX | LOCK_NB); }) == 0 ||
+           errno != EWOULDBLOCK;
+  }
+
+  void identify() {
+    if (retry_interrupted([&] { return ::fstat(file_.get(), &identity_); }) != 0) {
+      int const error = errno;
+      remove_name();
+      directory_.fail(error, "cannot look at the temporary file", "check the file system");
     }
   }
 

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Writes a small checkpoint the way every verb does, so that faults can be injected into each
+// system call without waiting for Kokkos to start. Built by the tests of this folder.
+//
+//   write_small_file OUT SEED [--force] [--named] [--shards] [--short-writes] [--input FILE]
+
+#include <dashi/core/exit_status.hpp>
+#include <dashi/io/checkpoint_writer.hpp>
+
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+bool short_writes = false;
+
+int write_checkpoint(int argc, char** argv) {
+  using namespace dashi::io;
+  CheckpointOutput output;
+  for (int i = 3; i < argc; ++i) {
+    std::string_view const argument = argv[i];
+    if (argument == "--force") {
+      output.file.force = true;
+    } else if (argument == "--named") {
+      output.file.named_temporary = true;
+    } else if (argument == "--shards") {
+      output.largest_shard = 1000;
+    } else if (argument == "--short-writes") {
+      short_writes = true;
+    } else if (argument == "--input" && i + 1 < argc) {
+      struct stat s {};
+      if (::stat(argv[++i], &s) != 0) {
+        return 66;
+      }
+      output.file.inputs.push_back(file_identity(s));
+    } else {
+      return 2;
+    }
+  }
+  auto const seed = static_cast<unsigned>(std::atoi(argv[2]));
+  std::vector<TensorSpec> const specs{{"a.weight", Dtype::f32, {16, 16}},
+                                      {"b.weight", Dtype::bf16, {400}},
+                                      {"c.bias", Dtype::u8, {3}}};
+  CheckpointWriter writer(argv[1], specs, {{"seed", argv[2]}}, output);
+  for (std::size_t t = 0; t < specs.size(); ++t) {
+    std::vector<std::byte> bytes(tensor_bytes(specs[t]));
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      bytes[i] = static_cast<std::byte>((seed * 31 + t * 7 + i) & 0xffU);
+    }
+    std::size_t const half = bytes.size() / 2;
+    writer.write(t, half, std::span(bytes).subspan(half));
+    writer.write(t, 0, std::span(bytes).first(half));
+  }
+  writer.commit();
+  return 0;
+}
+
+}  // namespace
+
+/// Takes the C library's place: one byte at a time on request.
+extern "C" ssize_t pwrite(int file, void const* bytes, std::size_t size, off_t offset) {
+  return ::syscall(SYS_pwrite64, file, bytes, short_writes && size > 1 ? std::size_t{1} : size,
+                   offset);
+}
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    return 2;
+  }
+  try {
+    return write_checkpoint(argc, argv);
+  } catch (std::exception const& error) {
+    int const status = static_cast<int>(dashi::exit_status(error));
+    std::fprintf(stderr, "dashi: error[%d] %s\n", status, error.what());
+    return status;
+  }
+}
