@@ -137,9 +137,7 @@ int main(int argc, char** argv) {
     stream_mean(p, sink);
   };
   auto const publish = [](MeanPlan const& p) {
-    io::OutputOptions options;
-    options.force = true;
-    publish_mean(p, folder() / "mean.safetensors", options);
+    publish_mean(p, folder() / "mean.safetensors", {.force = true});
   };
   auto const add = [&](char const* name, bool digests, auto const& body) {
     benchmark::RegisterBenchmark(name, [=](benchmark::State& s) { timed(s, cold, digests, body); })

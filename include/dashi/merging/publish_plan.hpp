@@ -2,9 +2,10 @@
 #pragma once
 
 #include <dashi/core/error.hpp>
-#include <dashi/io/output_file.hpp>
+#include <dashi/io/checkpoint_writer.hpp>
+#include <dashi/io/file_identity.hpp>
 #include <dashi/io/progress.hpp>
-#include <dashi/io/safetensors_writer.hpp>
+#include <dashi/io/tensor_spec.hpp>
 #include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/stream_tensors.hpp>
 
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,8 +21,18 @@
 
 namespace dashi::merging {
 
-/// Where and how the merged checkpoint is written.
-using PublishOptions = io::OutputOptions;
+/// How the merged checkpoint is written.
+struct PublishOptions {
+  bool force = false;                              ///< replace an existing output
+  std::optional<std::uint64_t> largest_shard{};    ///< bytes of tensor data; one file when absent
+  std::vector<io::FileIdentity> inputs{};          ///< files that the output must not be
+  bool named_temporary = false;                    ///< see io::OutputOptions
+
+  io::CheckpointOutput output() const {
+    return {.file = {.force = force, .inputs = inputs, .named_temporary = named_temporary},
+            .largest_shard = largest_shard};
+  }
+};
 
 /// The output's tensors as the writer wants them.
 inline std::vector<io::TensorSpec> tensor_specs(MergePlan const& plan) {
@@ -64,16 +76,16 @@ inline void expect_sources_unchanged(MergePlan const& plan, std::span<std::strin
   }
 }
 
-/// Writes what a pass makes into a file.
+/// Writes what a pass makes into a checkpoint whose specs are in the plan's order.
 class WriterSink final : public TensorSink {
  public:
-  explicit WriterSink(io::SafetensorsWriter& writer) : writer_(&writer) {}
+  explicit WriterSink(io::CheckpointWriter& writer) : writer_(&writer) {}
   void write(std::size_t tensor, std::uint64_t byte_offset, std::span<std::byte const> bytes) override {
-    writer_->write(writer_->layout().position(tensor), byte_offset, bytes);
+    writer_->write(tensor, byte_offset, bytes);
   }
 
  private:
-  io::SafetensorsWriter* writer_;
+  io::CheckpointWriter* writer_;
 };
 
 /// Runs a plan and writes its result. Nothing appears under `output` unless everything succeeded.
@@ -85,8 +97,7 @@ MergeResult publish_plan(MergePlan const& plan, Combine const& combine, std::fil
       options.inputs.push_back(file.file().identity());
     }
   }
-  io::SafetensorsWriter writer(output, io::SafetensorsLayout(tensor_specs(plan), placeholder_metadata(plan)),
-                               std::move(options));
+  io::CheckpointWriter writer(output, tensor_specs(plan), placeholder_metadata(plan), options.output());
   WriterSink sink(writer);
   MergeResult result = stream_tensors(plan, combine, sink, progress);
   expect_sources_unchanged(plan, result.digests);

@@ -225,8 +225,7 @@ inline merging::MergeResult Soup::publish(std::filesystem::path const& output, m
   file.inputs.push_back(ledger.file().identity());
   merging::LedgerPublication const publication =
       merging::plan_ledger_publication(ledger.manifest(), options, path_->string());
-  io::SafetensorsWriter writer(output, io::SafetensorsLayout(publication.specs, publication.metadata),
-                               std::move(file));
+  io::CheckpointWriter writer(output, publication.specs, publication.metadata, file.output());
   merging::WriterSink sink(writer);
   merging::MergeResult result =
       merging::LedgerPublisher(ledger, publication, options, sink, progress).run();

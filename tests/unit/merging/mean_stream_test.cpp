@@ -237,28 +237,33 @@ TEST_CASE("a key map renames a member's tensors") {
 TEST_CASE("shapes are equal or refused, alpha of one number excepted") {
   Folder const folder;
   using Shape = std::vector<std::uint64_t>;
-  auto const [name, one, two, fits] = GENERATE(table<std::string, Shape, Shape, bool>(
-      {{"x", {4}, {4, 1}, false}, {"x", {2, 3}, {3, 2}, false}, {"x", {}, {1}, false}, {"x", {1}, {2}, false},
-       {"m.alpha", {}, {1}, true}, {"alpha", {1}, {}, true}, {"m.alpha", {1}, {1, 1}, false},
-       {"malpha", {}, {1}, false}}));
+  struct Row {
+    std::string name;
+    Shape one, two;
+    bool fits;
+  };
+  Row const row = GENERATE(Row{"x", {4}, {4, 1}, false}, Row{"x", {2, 3}, {3, 2}, false},
+                           Row{"x", {}, {1}, false}, Row{"x", {1}, {2}, false},
+                           Row{"m.alpha", {}, {1}, true}, Row{"alpha", {1}, {}, true},
+                           Row{"m.alpha", {1}, {1, 1}, false}, Row{"malpha", {}, {1}, false});
   auto const member = [&](char const* file, Shape const& shape) {
     std::uint64_t count = 1;
     for (auto const extent : shape) {
       count *= extent;
     }
     return write_member(folder / file,
-                        {file_tensor(name, Dtype::f32, shape, random_floats(count, file[0] == 'a' ? 1 : 2))});
+                        {file_tensor(row.name, Dtype::f32, shape, random_floats(count, file[0] == 'a' ? 1 : 2))});
   };
-  auto const a = member("a.safetensors", one);
-  auto const b = member("b.safetensors", two);
-  if (fits) {
+  auto const a = member("a.safetensors", row.one);
+  auto const b = member("b.safetensors", row.two);
+  if (row.fits) {
     CHECK(plan_mean({a, b}).tensors[0].shape.empty());
     CHECK(plan_mean({b, a}).tensors[0].shape.empty());
   } else {
     CHECK_THROWS_MATCHES(plan_mean({a, b}), FormatError,
-                         MessageMatches(ContainsSubstring("b.safetensors: tensor '" + name + "'") &&
-                                        ContainsSubstring(io::shape_text(one)) &&
-                                        ContainsSubstring(io::shape_text(two))));
+                         MessageMatches(ContainsSubstring("b.safetensors: tensor '" + row.name + "'") &&
+                                        ContainsSubstring(io::shape_text(row.one)) &&
+                                        ContainsSubstring(io::shape_text(row.two))));
   }
 }
 
@@ -372,6 +377,23 @@ TEST_CASE("a member with another digest than expected publishes nothing") {
   CHECK_THROWS_MATCHES(publish_mean(plan_mean(members, options), folder / "two.safetensors"), FormatError,
                        MessageMatches(ContainsSubstring("m0.safetensors") && ContainsSubstring(std::string(64, 'a'))));
   CHECK_FALSE(std::filesystem::exists(folder / "two.safetensors"));
+}
+
+TEST_CASE("sharded members and outputs give the same tensors") {
+  Folder const folder;
+  std::vector<MergeMember> members{write_member(folder / "a.safetensors", tensors(1), "0.3"),
+                                   write_member(folder / "b.safetensors", tensors(2))};
+  MergeOptions const options{.overflow = OverflowPolicy::propagate};
+  MeanResult const whole = publish_mean(plan_mean(members, options), folder / "out.safetensors");
+  publish_mean(plan_mean({members[0]}, options), folder / "shards.safetensors", {.largest_shard = 150'000});
+  std::filesystem::path const index = folder / "shards.safetensors.index.json";
+  REQUIRE(io::Checkpoint(index).files().size() > 1);
+  members[0] = open_member(index, parse_weight("0.3"));
+  MeanResult const sharded = publish_mean(plan_mean(members, options), folder / "two.safetensors", {.largest_shard = 150'000});
+  CHECK(sharded.digests == whole.digests);
+  io::Checkpoint const merged(folder / "two.safetensors.index.json");
+  CHECK(io::checkpoint_digest(merged, 1) == io::checkpoint_digest(io::Checkpoint(folder / "out.safetensors"), 1));
+  CHECK_THAT(merged.metadata().at("dashi.recipe"), ContainsSubstring(sharded.digests[0]));
 }
 
 TEST_CASE("an output that is one of the inputs is refused") {
