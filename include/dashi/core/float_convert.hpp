@@ -24,11 +24,20 @@ KOKKOS_INLINE_FUNCTION constexpr To same_bits(From const& from) noexcept {
   return __builtin_bit_cast(To, from);
 }
 
-/// magnitude * 2^-shift, to nearest, ties to even; 0 < shift < width of U.
+/// All bits or none.
+template <class U>
+KOKKOS_INLINE_FUNCTION constexpr U mask_if(bool condition) noexcept {
+  return U{0} - static_cast<U>(condition);
+}
+
+/// magnitude * 2^-shift, to nearest, ties to even; 0 < shift < width of U. No shifted constants:
+/// g++ 12 does not vectorise those of 64 bits.
 template <class U>
 KOKKOS_INLINE_FUNCTION constexpr U shift_right_to_nearest(U magnitude, U shift) noexcept {
-  U const odd = (magnitude >> shift) & U{1};
-  return (magnitude + ((U{1} << (shift - U{1})) - U{1}) + odd) >> shift;
+  U const twice = magnitude >> (shift - U{1});
+  U const inexact = static_cast<U>((twice << (shift - U{1})) != magnitude);
+  U const down = twice >> 1;
+  return down + (twice & (inexact | down) & U{1});
 }
 
 /// float or double to a narrower format, rounded once, with integers only: nothing depends on the
@@ -89,22 +98,43 @@ KOKKOS_INLINE_FUNCTION constexpr Wide widen_to(From from) noexcept {
   if constexpr (rebias > 0) {
     // Subnormal: an integer times a power of two, both exact in Wide and normal there.
     constexpr U unit_bits = static_cast<U>(rebias + 1 - F::fraction_bits) << W::fraction_bits;
-    using Signed = std::conditional_t<sizeof(U) == 8, std::int64_t, std::int32_t>;
-    Wide const subnormal =
-        static_cast<Wide>(static_cast<Signed>(magnitude)) * same_bits<Wide>(unit_bits);
-    wide = magnitude <= F::fraction_mask ? same_bits<U>(subnormal) : wide;
+    static_assert(sizeof(From) <= 4);  // so int32: AVX2 has no conversion from 64-bit integers
+    auto const integer = static_cast<Wide>(static_cast<std::int32_t>(magnitude));
+    U const subnormal = same_bits<U>(integer * same_bits<Wide>(unit_bits));
+    U const chosen = mask_if<U>(magnitude <= F::fraction_mask);
+    wide = (subnormal & chosen) | (wide & ~chosen);
   }
   if constexpr (F::has_infinity) {
-    U const payload = (magnitude & F::fraction_mask) << shift;
-    wide = magnitude > F::exponent_mask    ? U{W::nan} | payload
-           : magnitude == F::exponent_mask ? U{W::exponent_mask}
-                                           : wide;
+    constexpr U raise =
+        W::exponent_mask - (U{F::exponent_mask} << shift) - (U{rebias} << W::fraction_bits);
+    constexpr U quiet = U{1} << (W::fraction_bits - 1);
+    wide += raise & mask_if<U>(magnitude >= F::exponent_mask);
+    wide |= quiet & mask_if<U>(magnitude > F::exponent_mask);
   } else if constexpr (F::special_values == SpecialValues::nan_only) {
-    wide = magnitude > F::largest_finite ? U{W::nan} : wide;
+    wide |= W::nan & mask_if<U>(magnitude > F::largest_finite);
   } else {
-    wide = bits == F::nan ? U{W::nan} : wide;
+    U const chosen = mask_if<U>(bits == F::nan);
+    wide = (W::nan & chosen) | (wide & ~chosen);
   }
   return same_bits<Wide>(wide | (bits & F::sign_mask) << (8 * (sizeof(Wide) - sizeof(From))));
+}
+
+/// Bits of the smallest magnitude of Wide that rounds beyond the largest finite To; infinity's
+/// where nothing finite does.
+template <class To, class Wide>
+KOKKOS_INLINE_FUNCTION constexpr typename FloatFormat<Wide>::Bits overflow_magnitude() noexcept {
+  using W = FloatFormat<Wide>;
+  using T = FloatFormat<To>;
+  using U = typename W::Bits;
+  constexpr int shift = W::fraction_bits - T::fraction_bits;
+  if constexpr (shift <= 0) {
+    return W::exponent_mask;
+  } else {
+    constexpr U largest =
+        (U{T::largest_finite} << shift) + (U{W::bias - T::bias} << W::fraction_bits);
+    constexpr U half_way = largest + (U{1} << (shift - 1));
+    return T::largest_finite % 2 == 0 ? half_way + 1 : half_way;  // ties go to even
+  }
 }
 
 }  // namespace detail
@@ -157,12 +187,18 @@ template <class T>
 KOKKOS_INLINE_FUNCTION constexpr bool is_infinite(T value) noexcept {
   using F = FloatFormat<T>;
   auto const bits = detail::same_bits<typename F::Bits>(value);
-  return F::has_infinity && (bits & F::magnitude_mask) == F::exponent_mask;
+  return F::has_infinity ? (bits & F::magnitude_mask) == F::exponent_mask : false;
 }
 
 template <class T>
 KOKKOS_INLINE_FUNCTION constexpr bool is_finite(T value) noexcept {
-  return !is_nan(value) && !is_infinite(value);
+  using F = FloatFormat<T>;
+  auto const bits = detail::same_bits<typename F::Bits>(value);
+  if constexpr (F::special_values == SpecialValues::unsigned_zero) {
+    return bits != F::nan;
+  } else {
+    return (bits & F::magnitude_mask) <= F::largest_finite;
+  }
 }
 
 }  // namespace dashi
