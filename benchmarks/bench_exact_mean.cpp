@@ -85,11 +85,10 @@ void exact_mean(benchmark::State& state, std::vector<std::int64_t> const& weight
   kernels::MeanWeights const mean_weights(weights);
   auto const out = vector_over<T, Exec>(all.out.data(), all.out.elements());
   for (auto _ : state) {
-    kernels::exact_mean<T, T>(ctx, mean_weights, std::span<VectorOf<T const, Exec> const>(all.views),
-                              out);
+    kernels::exact_mean<T, T>(ctx, mean_weights,
+                              std::span<VectorOf<T const, Exec> const>(all.views), out);
   }
-  state.counters["bytes"] =
-      static_cast<double>(all.out.elements()) * sizeof(T) * (members + 1);
+  state.counters["bytes"] = static_cast<double>(all.out.elements()) * sizeof(T) * (members + 1);
 }
 
 }  // namespace
@@ -104,7 +103,8 @@ int main(int argc, char** argv) {
   add("ceiling/read 8 streams", [](benchmark::State& s) { read_ceiling(s); });
   add("ceiling/read contiguous", [](benchmark::State& s) { read_ceiling_contiguous(s); });
   add("exact_mean/bf16 uniform", [&](benchmark::State& s) { exact_mean<BFloat16>(s, uniform); });
-  add("exact_mean/bf16 4 decimals", [&](benchmark::State& s) { exact_mean<BFloat16>(s, decimals); });
+  add("exact_mean/bf16 4 decimals",
+      [&](benchmark::State& s) { exact_mean<BFloat16>(s, decimals); });
   add("exact_mean/f16 uniform", [&](benchmark::State& s) { exact_mean<Float16>(s, uniform); });
   add("exact_mean/f32 uniform", [&](benchmark::State& s) { exact_mean<float>(s, uniform); });
   add("exact_mean/f64 uniform", [&](benchmark::State& s) { exact_mean<double>(s, uniform); });

@@ -59,7 +59,8 @@ std::vector<std::filesystem::path> const& files() {
     for (int k = 0; k < members; ++k) {
       std::vector<io::TensorSpec> specs;
       for (std::int64_t t = 0; t < tensors; ++t) {
-        specs.push_back({"block." + std::to_string(t) + ".weight", io::Dtype::bf16,
+        specs.push_back({"block." + std::to_string(t) + ".weight",
+                         io::Dtype::bf16,
                          {static_cast<std::uint64_t>(each)}});
       }
       paths.push_back(folder() / ("member_" + std::to_string(k) + ".safetensors"));
@@ -95,7 +96,7 @@ struct CombineNothing {
 };
 
 class NullSink final : public TensorSink {
- public:
+public:
   void write(std::size_t, std::uint64_t, std::span<std::byte const>) override {}
 };
 

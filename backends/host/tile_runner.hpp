@@ -12,7 +12,8 @@
 namespace dashi::backends::host {
 
 #if defined(__x86_64__)
-#define DASHI_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")))
+#define DASHI_TARGET_AVX512 \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")))
 #define DASHI_TARGET_AVX2 __attribute__((target("avx2,fma,bmi2")))
 
 template <class Kernel>
@@ -41,7 +42,8 @@ namespace dashi::kernels {
 /// Host spaces: the same kernel source in vector registers, compiled once for each instruction set
 /// and chosen at run time.
 template <class Exec>
-struct TileRunner<Exec, std::enable_if_t<std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>>> {
+struct TileRunner<
+    Exec, std::enable_if_t<std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>>> {
   /// 8 KiB of 16-bit numbers a member: a few members' tiles stay in the first-level cache.
   static constexpr std::int64_t tile_size = 4096;
 

@@ -11,8 +11,8 @@
 
 namespace dashi::bench {
 
-/// Reads `streams` vectors of 64-bit words side by side and keeps their combined bits: what an average
-/// of that many members costs when it computes nothing and writes nothing.
+/// Reads `streams` vectors of 64-bit words side by side and keeps their combined bits: what an
+/// average of that many members costs when it computes nothing and writes nothing.
 struct ReadKernel {
   std::uint64_t const* const* streams;
   int count;

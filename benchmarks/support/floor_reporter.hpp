@@ -12,14 +12,15 @@
 
 namespace dashi::bench {
 
-/// Prints median and best of every benchmark, its bandwidth, and the fraction of its floor: the time
-/// that its bytes take at the best ceiling measured in the same process, in interleaved runs.
+/// Prints median and best of every benchmark, its bandwidth, and the fraction of its floor: the
+/// time that its bytes take at the best ceiling measured in the same process, in interleaved runs.
 ///
 /// A benchmark sets the counter `bytes`; one whose name begins with "ceiling/" is a ceiling, and
 /// `against` (optional counter, an index into `ceilings` by order of registration) is not needed
-/// because the fastest ceiling counts. A fraction above 1.05 is a wrong count or cached data: failed().
+/// because the fastest ceiling counts. A fraction above 1.05 is a wrong count or cached data:
+/// failed().
 class FloorReporter : public benchmark::BenchmarkReporter {
- public:
+public:
   bool ReportContext(Context const& context) override {
     PrintBasicContext(&GetErrorStream(), context);
     return true;
@@ -30,7 +31,8 @@ class FloorReporter : public benchmark::BenchmarkReporter {
       if (run.run_type != Run::RT_Iteration) {
         continue;
       }
-      std::string const name = run.run_name.function_name + (run.run_name.args.empty() ? "" : "/" + run.run_name.args);
+      std::string const name =
+          run.run_name.function_name + (run.run_name.args.empty() ? "" : "/" + run.run_name.args);
       if (run.error_occurred) {
         std::printf("%s: %s\n", name.c_str(), run.error_message.c_str());
         failed_ = true;
@@ -74,7 +76,7 @@ class FloorReporter : public benchmark::BenchmarkReporter {
 
   bool failed() const { return failed_; }
 
- private:
+private:
   struct Result {
     std::vector<double> seconds;
     double bytes = 0.0;

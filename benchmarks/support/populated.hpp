@@ -14,13 +14,15 @@
 
 namespace dashi::bench {
 
-/// Page-aligned memory, populated before anything is timed, in huge pages where the system gives them.
+/// Page-aligned memory, populated before anything is timed, in huge pages where the system gives
+/// them.
 template <class T>
 class Populated {
- public:
+public:
   explicit Populated(std::int64_t elements)
       : elements_(elements), bytes_(static_cast<std::size_t>(elements) * sizeof(T)) {
-    void* const memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const memory =
+        ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
       throw std::bad_alloc();
     }
@@ -38,7 +40,7 @@ class Populated {
   std::int64_t elements() const { return elements_; }
   std::size_t bytes() const { return bytes_; }
 
- private:
+private:
   std::int64_t elements_;
   std::size_t bytes_;
   T* data_ = nullptr;

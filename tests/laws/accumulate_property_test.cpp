@@ -174,13 +174,13 @@ void check_against_reference(std::int64_t batches) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("one-word sums publish the rational mean and forget what was removed", "[property]",
-                   Float16, BFloat16, float, double) {
+TEMPLATE_TEST_CASE("one-word sums publish the rational mean and forget what was removed",
+                   "[property]", Float16, BFloat16, float, double) {
   check_against_reference<Float16, false, TestType>(200);
 }
 
-TEMPLATE_TEST_CASE("window sums publish the rational mean and forget what was removed", "[property]",
-                   (std::pair<Float16, Float16>), (std::pair<BFloat16, BFloat16>),
+TEMPLATE_TEST_CASE("window sums publish the rational mean and forget what was removed",
+                   "[property]", (std::pair<Float16, Float16>), (std::pair<BFloat16, BFloat16>),
                    (std::pair<float, float>), (std::pair<float, BFloat16>),
                    (std::pair<BFloat16, double>)) {
   check_against_reference<typename TestType::first_type, true, typename TestType::second_type>(200);

@@ -73,8 +73,9 @@ std::int64_t wrong_elements(std::int64_t elements, std::uint64_t seed) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("exact means equal the rational mean rounded once, 10^7 hostile elements a format",
-                   "[property]", Float16, BFloat16, float, double) {
+TEMPLATE_TEST_CASE(
+    "exact means equal the rational mean rounded once, 10^7 hostile elements a format",
+    "[property]", Float16, BFloat16, float, double) {
   CHECK(wrong_elements<TestType, TestType>(10'000'000, 1) == 0);
 }
 
@@ -91,8 +92,8 @@ TEMPLATE_TEST_CASE("exact means in another output format are rounded once", "[pr
 }
 
 #if defined(__x86_64__)
-TEMPLATE_TEST_CASE("exact means have the same bits with every instruction set", "[property]", Float16,
-                   BFloat16, float) {
+TEMPLATE_TEST_CASE("exact means have the same bits with every instruction set", "[property]",
+                   Float16, BFloat16, float) {
   using backends::host::InstructionSet;
   for (auto const limit : {InstructionSet::baseline, InstructionSet::avx2}) {
     backends::host::limit_instruction_set(limit);

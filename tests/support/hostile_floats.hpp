@@ -14,7 +14,7 @@ namespace dashi::test {
 /// values, neighbours that make ties, pairs that cancel.
 template <class T>
 class HostileFloats {
- public:
+public:
   using F = FloatFormat<T>;
   using Bits = typename F::Bits;
 
@@ -30,7 +30,8 @@ class HostileFloats {
     for (T& value : values) {
       value = number(kind, base);
     }
-    if (kind == 10 && values.size() > 1) {  // a tie of two neighbours, disturbed by what is far below
+    if (kind == 10 &&
+        values.size() > 1) {  // a tie of two neighbours, disturbed by what is far below
       values[0] = near(base, 0);
       values[1] = near(base, 1);
     }
@@ -50,9 +51,9 @@ class HostileFloats {
         std::int64_t const r = static_cast<std::int64_t>(random() >> 1);
         x = kind == 0   ? 1
             : kind == 1 ? 1 + r % 9
-            : kind == 2 ? r % 20001 - 4000                      // four places, some negative
-            : kind == 3 ? r % 1000000001                        // up to ten with eight places
-            : kind == 4 ? r % 5 - 1                             // zeros and cancelling weights
+            : kind == 2 ? r % 20001 - 4000  // four places, some negative
+            : kind == 3 ? r % 1000000001    // up to ten with eight places
+            : kind == 4 ? r % 5 - 1         // zeros and cancelling weights
                         : std::int64_t{1} << (r % 40);
         total += x;
       }
@@ -60,7 +61,7 @@ class HostileFloats {
     return w;
   }
 
- private:
+private:
   static Bits bits_of(T value) { return __builtin_bit_cast(Bits, value); }
   static T from(Bits bits) { return __builtin_bit_cast(T, bits); }
 
@@ -87,7 +88,8 @@ class HostileFloats {
       }
       case 2: return near(base, random() % 4);  // neighbours: ties
       case 3: {                                 // subnormals and the smallest normals
-        Bits const magnitude = static_cast<Bits>(random() % (2 * (std::uint64_t{F::fraction_mask} + 1)));
+        Bits const magnitude =
+            static_cast<Bits>(random() % (2 * (std::uint64_t{F::fraction_mask} + 1)));
         return from(static_cast<Bits>(magnitude | (random() % 2 == 0 ? F::sign_mask : Bits{0})));
       }
       case 4: {  // special values
@@ -110,17 +112,17 @@ class HostileFloats {
         Bits const top = static_cast<Bits>((base & F::exponent_mask) >> F::fraction_bits);
         Bits const lower = static_cast<Bits>(random() % 3 == 0 ? spread_ : random() % spread_);
         Bits const exponent = static_cast<Bits>(top > lower ? top - lower : top);
-        return from(static_cast<Bits>(static_cast<Bits>(exponent << F::fraction_bits) | fraction | 1U |
-                                      (random() % 2 == 0 ? F::sign_mask : Bits{0})));
+        return from(static_cast<Bits>(static_cast<Bits>(exponent << F::fraction_bits) | fraction |
+                                      1U | (random() % 2 == 0 ? F::sign_mask : Bits{0})));
       }
       case 10: {
         Bits const top = static_cast<Bits>((base & F::exponent_mask) >> F::fraction_bits);
         Bits const lower = static_cast<Bits>(random() % 48);
         Bits const exponent = static_cast<Bits>(top > lower ? top - lower : 0);
-        return random() % 4 != 0 ? from(random() % 2 == 0 ? F::sign_mask : Bits{0})
-                                 : from(static_cast<Bits>(
-                                       static_cast<Bits>(exponent << F::fraction_bits) |
-                                       (random() % 2 == 0 ? F::sign_mask : Bits{0}) | 1U));
+        return random() % 4 != 0
+                   ? from(random() % 2 == 0 ? F::sign_mask : Bits{0})
+                   : from(static_cast<Bits>(static_cast<Bits>(exponent << F::fraction_bits) |
+                                            (random() % 2 == 0 ? F::sign_mask : Bits{0}) | 1U));
       }
       default: {  // zeros of both signs, seldom something else
         if (random() % 16 == 0) {

@@ -25,8 +25,9 @@ MeanReport accumulate(Exec const& exec, std::int64_t weight, VectorOf<In const, 
   std::uint8_t* const spilled = events.spilled_flags.prepare(count);
   std::uint8_t* const zeros = events.negative_zero_flags.prepare(count);
   MeanReport const report = with_counters(exec, [&](MeanCounters* counters) {
-    run_tiles("dashi::kernels::accumulate", exec, count,
-              AccumulateKernel<In, Windowed>{weight, x.data(), high, low, spilled, zeros, counters});
+    run_tiles(
+        "dashi::kernels::accumulate", exec, count,
+        AccumulateKernel<In, Windowed>{weight, x.data(), high, low, spilled, zeros, counters});
   });
   events.spilled = events.spilled_flags.indices();
   events.negative_zeros = events.negative_zero_flags.indices();
@@ -39,8 +40,8 @@ MeanReport accumulate(Exec const& exec, std::int64_t weight, VectorOf<In const, 
 ///
 /// x and sums: the same extent. weight may be negative, not 0. Two's complement addition: order and
 /// history leave no trace. events.negative_zeros lists the terms that are -0 (none is spilled).
-/// Non-finite elements are counted in the report and not added: refuse the member. Memory: 18 bytes an
-/// element. Fences.
+/// Non-finite elements are counted in the report and not added: refuse the member. Memory: 18 bytes
+/// an element. Fences.
 template <class Exec, class Provider>
 MeanReport accumulate(Context<Exec, Provider>& ctx, std::int64_t weight,
                       VectorOf<Float16 const, Exec> x, VectorOf<std::int64_t, Exec> sums,
@@ -56,10 +57,10 @@ MeanReport accumulate(Context<Exec, Provider>& ctx, std::int64_t weight,
 template <class In, class Exec, class Provider>
 MeanReport accumulate(Context<Exec, Provider>& ctx, std::int64_t weight, VectorOf<In const, Exec> x,
                       Window<Exec> const& window, SparseEvents<Exec>& events) {
-  static_assert(std::is_same_v<In, Float16> || std::is_same_v<In, BFloat16> ||
-                    std::is_same_v<In, float>,
-                "dashi::kernels::accumulate: a window takes Float16, BFloat16 and float; soups of double "
-                "members are recomputed");
+  static_assert(
+      std::is_same_v<In, Float16> || std::is_same_v<In, BFloat16> || std::is_same_v<In, float>,
+      "dashi::kernels::accumulate: a window takes Float16, BFloat16 and float; soups of double "
+      "members are recomputed");
   DASHI_EXPECTS(x.extent(0) == window.low.extent(0) && x.extent(0) == window.high.extent(0),
                 "the window must have the extent of x");
   DASHI_EXPECTS(weight != 0 && weight > -window_capacity && weight < window_capacity,

@@ -23,8 +23,8 @@ template <class In, bool Windowed>
 struct AccumulateKernel {
   std::int64_t weight;
   In const* x;
-  std::int64_t* high;    // the only word where not Windowed
-  std::uint64_t* low;    // unused where not Windowed
+  std::int64_t* high;  // the only word where not Windowed
+  std::uint64_t* low;  // unused where not Windowed
   std::uint8_t* spilled;
   std::uint8_t* negative_zeros;
   MeanCounters* counters;
@@ -48,7 +48,7 @@ struct AccumulateKernel {
     }
   }
 
- private:
+private:
   struct Flags {
     std::uint8_t spilled = 0;
     std::uint8_t negative_zeros = 0;
@@ -118,8 +118,7 @@ struct AccumulateKernel {
   }
 
   template <template <class, int> class Lanes, int N>
-  KOKKOS_FORCEINLINE_FUNCTION void add_to_window(std::int64_t first, int part,
-                                                 Flags& flags) const {
+  KOKKOS_FORCEINLINE_FUNCTION void add_to_window(std::int64_t first, int part, Flags& flags) const {
     using W = Lanes<std::uint32_t, N>;
     using U = Lanes<std::uint64_t, N>;
     using S = Lanes<std::int64_t, N>;
@@ -139,9 +138,9 @@ struct AccumulateKernel {
     W const right = smaller((M::splat(0) - distance).template as<std::uint32_t>(), W::splat(31)) &
                     is_below.template as<std::uint32_t>();
     W const reduced = shift_right(significand, right);
-    M const lost = (M::splat(0) -
-                    (shift_left(reduced, right) ^ significand).template as<std::int32_t>()) >>
-                   31;
+    M const lost =
+        (M::splat(0) - (shift_left(reduced, right) ^ significand).template as<std::int32_t>()) >>
+        31;
     M const outside =
         lost | (exponent.template as<std::int32_t>() > M::splat(127 + window_top - 1));
     W const keep = outside.template as<std::uint32_t>() ^ W::splat(~0U);
@@ -151,7 +150,8 @@ struct AccumulateKernel {
     U const kept = (reduced & keep).template to<std::uint64_t>();
     std::uint64_t const absolute = static_cast<std::uint64_t>(weight < 0 ? -weight : weight);
     U const product = kept * U::splat(absolute);
-    M const negative = (bits ^ W::splat(weight < 0 ? 0x80000000U : 0U)).template as<std::int32_t>() >> 31;
+    M const negative =
+        (bits ^ W::splat(weight < 0 ? 0x80000000U : 0U)).template as<std::int32_t>() >> 31;
     U const flip = negative.template to<std::int64_t>().template as<std::uint64_t>();
     U const term_low = shift_left(product, left);
     U const term_high = shift_right(product >> 1, U::splat(63) - left);

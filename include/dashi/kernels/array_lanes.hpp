@@ -11,14 +11,14 @@ namespace dashi::kernels {
 
 namespace detail {
 template <class T>
-using MaskElement = std::conditional_t<
-    sizeof(T) == 2, std::int16_t,
-    std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>>;
+using MaskElement =
+    std::conditional_t<sizeof(T) == 2, std::int16_t,
+                       std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>>;
 }  // namespace detail
 
 /// N numbers that one thread works on together, as a plain array: the form for devices and for any
-/// compiler. `backends/host` has the same interface in vector registers. A comparison gives lanes of
-/// -1 (true) and 0 (false) of the same width.
+/// compiler. `backends/host` has the same interface in vector registers. A comparison gives lanes
+/// of -1 (true) and 0 (false) of the same width.
 template <class T, int N>
 struct ArrayLanes {
   using Element = T;
@@ -43,9 +43,9 @@ struct ArrayLanes {
 
   /// The same bytes as lanes of U.
   template <class U>
-  KOKKOS_FORCEINLINE_FUNCTION ArrayLanes<U, static_cast<int>(N * sizeof(T) / sizeof(U))> as() const {
-    return __builtin_bit_cast(
-        ArrayLanes<U, static_cast<int>(N * sizeof(T) / sizeof(U))>, *this);
+  KOKKOS_FORCEINLINE_FUNCTION ArrayLanes<U, static_cast<int>(N * sizeof(T) / sizeof(U))> as()
+      const {
+    return __builtin_bit_cast(ArrayLanes<U, static_cast<int>(N * sizeof(T) / sizeof(U))>, *this);
   }
   /// The same values as U.
   template <class U>

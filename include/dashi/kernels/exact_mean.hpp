@@ -28,7 +28,7 @@ inline constexpr bool is_mean_type = std::is_same_v<T, Float16> || std::is_same_
 /// A host vector where Exec can read it: itself, or a copy in Exec's memory.
 template <class T, class Exec>
 class Reachable {
- public:
+public:
   Reachable(Exec const& exec, std::vector<T> const& host) : data_(host.data()) {
     if constexpr (!bool(Kokkos::SpaceAccessibility<Exec, Kokkos::HostSpace>::accessible)) {
       using HostView = Kokkos::View<T const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
@@ -39,7 +39,7 @@ class Reachable {
   }
   T const* data() const { return data_; }
 
- private:
+private:
   Kokkos::View<T*, typename Exec::memory_space> copy_;
   T const* data_;
 };
@@ -59,9 +59,10 @@ class Reachable {
 template <class In, class Out, class Exec, class Provider>
 MeanReport exact_mean(Context<Exec, Provider>& ctx, MeanWeights const& weights,
                       std::span<VectorOf<In const, Exec> const> members, VectorOf<Out, Exec> out) {
-  static_assert(detail::is_mean_type<In> && detail::is_mean_type<Out>,
-                "dashi::kernels::exact_mean: In and Out must be Float16, BFloat16, float or double; "
-                "widen other types with convert_values first");
+  static_assert(
+      detail::is_mean_type<In> && detail::is_mean_type<Out>,
+      "dashi::kernels::exact_mean: In and Out must be Float16, BFloat16, float or double; "
+      "widen other types with convert_values first");
   DASHI_EXPECTS(members.size() == weights.values().size(), "one weight a member");
   std::vector<In const*> pointers;
   std::vector<std::int64_t> integers;

@@ -5,6 +5,7 @@
 #include <dashi/kernels/mean_element.hpp>
 #include <dashi/kernels/mean_report.hpp>
 #include <dashi/kernels/mean_stages.hpp>
+#include <dashi/kernels/mean_two_term.hpp>
 #include <dashi/kernels/mean_weights.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -37,7 +38,9 @@ MeanConstants mean_constants(MeanWeights const& weights) {
     c.float_exponent = highest > 0 ? highest : 0;
   }
   c.double_spread = -1;
-  if (std::is_same_v<Out, double> || detail::midpoint_is_exact<Out, double>(c.total)) {
+  if constexpr (std::is_same_v<In, double>) {
+    c.double_spread = two_term_spread(c.weight_bits, c.total);
+  } else if (std::is_same_v<Out, double> || detail::midpoint_is_exact<Out, double>(c.total)) {
     c.double_spread = FloatFormat<double>::fraction_bits - c.weight_bits - f;
   }
   c.float_total = static_cast<float>(c.total);
@@ -47,9 +50,9 @@ MeanConstants mean_constants(MeanWeights const& weights) {
   return c;
 }
 
-/// The exact mean of one tile: float sums where they are proven, double sums where those fail, wide
-/// integers for what is left. All pointers are reachable from the execution space; weights are
-/// non-zero.
+/// The exact mean of one tile: float sums where they are proven, double sums (for double members:
+/// two doubles) where those fail, wide integers for what is left. All pointers are reachable from
+/// the execution space; weights are non-zero.
 template <class In, class Out>
 struct MeanKernel {
   In const* const* members;
@@ -67,22 +70,22 @@ struct MeanKernel {
         at = float_blocks<Lanes, Bytes>(at, end);
       }
     }
-    if constexpr (!std::is_same_v<In, double>) {
-      constexpr int step = double_step<Bytes>;
-      for (; at + step <= end && constants.double_spread >= 0; at += step) {
-        double_group<Lanes, Bytes>(at);
-      }
+    constexpr int step = double_step<Bytes>;
+    for (; at + step <= end && constants.double_spread >= 0; at += step) {
+      double_group<Lanes, Bytes>(at);
     }
     for (; at < end; ++at) {
       element(at);
     }
   }
 
- private:
+private:
   static constexpr bool pairs = sizeof(In) == 2 && sizeof(Out) == 2;
   /// Elements that one step of the double stage takes.
   template <int Bytes>
-  static constexpr int double_step = pairs ? Bytes / 2 : Bytes < 32 ? 4 : Bytes / 8;
+  static constexpr int double_step = pairs        ? Bytes / 2
+                                     : Bytes < 32 ? 4
+                                                  : Bytes / 8;
 
   /// Blocks of groups share one test, because nearly all groups are proven.
   template <template <class, int> class Lanes, int Bytes>
@@ -129,6 +132,8 @@ struct MeanKernel {
     if constexpr (pairs) {
       finish(at, mean_of_pairs_in_double<In, Out, Lanes, step / 2>(members, weights, constants, at,
                                                                    out + at));
+    } else if constexpr (std::is_same_v<In, double>) {
+      finish(at, mean_in_two_terms<Out, Lanes, step>(members, weights, constants, at, out + at));
     } else {
       finish(at, mean_in_double<In, Out, Lanes, step>(members, weights, constants, at, out + at));
     }
@@ -150,9 +155,9 @@ struct MeanKernel {
 
   KOKKOS_INLINE_FUNCTION void element(std::int64_t at) const {
     In const* const* const from = members;
-    auto const result = mean_element<In, Out>([from, at](int k) { return from[k][at]; }, weights,
-                                              constants.count, constants.total,
-                                              constants.weight_bits);
+    auto const result =
+        mean_element<In, Out>([from, at](int k) { return from[k][at]; }, weights, constants.count,
+                              constants.total, constants.weight_bits);
     out[at] = result.value;
     Kokkos::atomic_add(&counters->wide, std::int64_t{1});
     if (result.nans + result.infinities > 0) {

@@ -39,7 +39,8 @@ struct MeanReport {
   }
 };
 
-/// Counters that kernels raise; indices start at the largest value so that a minimum finds the first.
+/// Counters that kernels raise; indices start at the largest value so that a minimum finds the
+/// first.
 struct MeanCounters {
   std::int64_t nan_inputs = 0;
   std::int64_t infinite_inputs = 0;

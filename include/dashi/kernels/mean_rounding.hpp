@@ -14,15 +14,15 @@ namespace dashi::kernels {
 ///
 /// A sum of integer-weighted numbers is exact in a format of p bits, in any order, when
 /// e_max + 1 + L - (e_min - f) <= p, with e_max and e_min the exponents of the largest and smallest
-/// non-zero members of the element, f their fraction bits and Σ|w| <= 2^L: every partial sum is then
-/// a multiple of the smallest unit that is below 2^p units.
+/// non-zero members of the element, f their fraction bits and Σ|w| <= 2^L: every partial sum is
+/// then a multiple of the smallest unit that is below 2^p units.
 struct MeanConstants {
-  int count;                     ///< members of non-zero weight
-  int weight_bits;               ///< L
-  std::int64_t total;            ///< Σ w > 0
-  int float_spread;              ///< largest e_max - e_min proven in float; < 0: stage off
-  int double_spread;             ///< the same in double
-  int float_exponent;            ///< members above this biased exponent leave the float stage
+  int count;           ///< members of non-zero weight
+  int weight_bits;     ///< L
+  std::int64_t total;  ///< Σ w > 0
+  int float_spread;    ///< largest e_max - e_min proven in float; < 0: stage off
+  int double_spread;   ///< the same in double
+  int float_exponent;  ///< members above this biased exponent leave the float stage
   float float_total;
   float float_reciprocal;  ///< of total, rounded: it only finds candidates
   double double_total;
@@ -34,7 +34,8 @@ namespace detail {
 /// Bits needed below the result's last place and for the total, so that midpoint * total is exact.
 template <class Out, class Compute>
 constexpr bool midpoint_is_exact(std::int64_t total) {
-  constexpr int free_bits = FloatFormat<Compute>::fraction_bits - FloatFormat<Out>::fraction_bits - 1;
+  constexpr int free_bits =
+      FloatFormat<Compute>::fraction_bits - FloatFormat<Out>::fraction_bits - 1;
   if constexpr (free_bits <= 0) {
     return false;
   } else {
@@ -50,19 +51,18 @@ KOKKOS_FORCEINLINE_FUNCTION auto widen_high_half(W const& words) {
   } else {
     // Arithmetic shift keeps the sign on top; the exponent is rebiased by an addition. Subnormals
     // come out as 2^-14 + x after one more exponent step, so subtracting 2^-14 makes them right.
-    W const shifted =
-        (words.template as<std::int32_t>() >> 3).template as<std::uint32_t>() & W::splat(0x8fffe000U);
+    W const shifted = (words.template as<std::int32_t>() >> 3).template as<std::uint32_t>() &
+                      W::splat(0x8fffe000U);
     W const magnitude = shifted & W::splat(0x0fffe000U);
     W const normal = shifted + W::splat(112U << 23);
     W const offset = (shifted & W::splat(0x80000000U)) | W::splat(113U << 23);
     auto const subnormal =
         (normal + W::splat(1U << 23)).template as<float>() - offset.template as<float>();
-    auto const is_subnormal = W::splat(0x00800000U).template as<std::int32_t>() >
-                              magnitude.template as<std::int32_t>();
+    auto const is_subnormal =
+        W::splat(0x00800000U).template as<std::int32_t>() > magnitude.template as<std::int32_t>();
     // A zero keeps its sign bit: +0 - (+0) above gives +0 for both signs.
-    W const signed_subnormal =
-        (subnormal.template as<std::uint32_t>() & W::splat(0x7fffffffU)) |
-        (shifted & W::splat(0x80000000U));
+    W const signed_subnormal = (subnormal.template as<std::uint32_t>() & W::splat(0x7fffffffU)) |
+                               (shifted & W::splat(0x80000000U));
     return select(is_subnormal, signed_subnormal, normal).template as<float>();
   }
 }
@@ -83,9 +83,9 @@ struct Rounded {
   typename W::Mask unproven;
 };
 
-/// Where magnitude (the bits of a number) is above midpoint, or equal to it and `below`, the result's
-/// neighbour below, is odd. A function, not a lambda: every function that handles lanes must be
-/// inlined into one with the right target.
+/// Where magnitude (the bits of a number) is above midpoint, or equal to it and `below`, the
+/// result's neighbour below, is odd. A function, not a lambda: every function that handles lanes
+/// must be inlined into one with the right target.
 template <class W, class F>
 KOKKOS_FORCEINLINE_FUNCTION auto is_above(W const& magnitude, W const& below, F const& midpoint) {
   return (magnitude + (below & W::splat(1U))).template as<std::int32_t>() >
@@ -95,8 +95,8 @@ KOKKOS_FORCEINLINE_FUNCTION auto is_above(W const& magnitude, W const& below, F 
 /// sum / total to a 16-bit format, rounded once; sum and total exact in float.
 ///
 /// A candidate quotient picks the result's neighbour below and the midpoint above it; comparing
-/// |sum| with midpoint * total, which is exact, decides. A tie goes to the even neighbour because an
-/// odd one adds one unit to |sum|. The candidate may be off by far more than its rounding error.
+/// |sum| with midpoint * total, which is exact, decides. A tie goes to the even neighbour because
+/// an odd one adds one unit to |sum|. The candidate may be off by far more than its rounding error.
 template <class Out, class F>
 KOKKOS_FORCEINLINE_FUNCTION auto round_float_quotient(F const& sum, MeanConstants const& c) {
   using W = decltype(sum.template as<std::uint32_t>());
@@ -112,9 +112,9 @@ KOKKOS_FORCEINLINE_FUNCTION auto round_float_quotient(F const& sum, MeanConstant
     W const result = below >> 16;
     auto const up =
         is_above(magnitude, result, midpoint.template as<float>() * F::splat(c.float_total));
-    auto const is_small = (W::splat(0x00800000U).template as<std::int32_t>() >
-                           below.template as<std::int32_t>()) &
-                          (magnitude.template as<std::int32_t>() > W::Mask::splat(0));
+    auto const is_small =
+        (W::splat(0x00800000U).template as<std::int32_t>() > below.template as<std::int32_t>()) &
+        (magnitude.template as<std::int32_t>() > W::Mask::splat(0));
     return Rounded<W>{(result - up.template as<std::uint32_t>()) | (sign >> 16), is_small};
   } else {
     static_assert(std::is_same_v<Out, Float16>);
@@ -124,15 +124,14 @@ KOKKOS_FORCEINLINE_FUNCTION auto round_float_quotient(F const& sum, MeanConstant
         W::splat(113U << 23).template as<std::int32_t>() > q.template as<std::int32_t>();
     // Subnormal results are multiples of 2^-24: count them.
     W const small = smaller(q, W::splat(113U << 23));
-    auto const count =
-        (small.template as<float>() * F::splat(0x1p24F)).template to<std::int32_t>();
-    F const subnormal_midpoint = (count.template to<float>() + F::splat(0.5F)) *
-                                 F::splat(c.float_total * 0x1p-24F);
+    auto const count = (small.template as<float>() * F::splat(0x1p24F)).template to<std::int32_t>();
+    F const subnormal_midpoint =
+        (count.template to<float>() + F::splat(0.5F)) * F::splat(c.float_total * 0x1p-24F);
     W const result = select(is_subnormal, count.template as<std::uint32_t>(),
                             (below - W::splat(112U << 23)) >> 13);
-    auto const up = is_above(
-        magnitude, result,
-        select(is_subnormal, subnormal_midpoint, midpoint * F::splat(c.float_total)));
+    auto const up =
+        is_above(magnitude, result,
+                 select(is_subnormal, subnormal_midpoint, midpoint * F::splat(c.float_total)));
     W const rounded = result - up.template as<std::uint32_t>();
     auto const too_large =
         rounded.template as<std::int32_t>() >
@@ -154,16 +153,16 @@ KOKKOS_FORCEINLINE_FUNCTION auto round_double_quotient(D const& sum, MeanConstan
                                             << FloatFormat<double>::fraction_bits;
   W const bits = sum.template as<std::uint64_t>();
   W const magnitude = bits & W::splat(FloatFormat<double>::magnitude_mask);
-  W const sign = (bits & W::splat(FloatFormat<double>::sign_mask)) >>
-                 (64 - 8 * static_cast<int>(sizeof(Out)));
-  W const q =
-      (magnitude.template as<double>() * D::splat(c.double_reciprocal)).template as<std::uint64_t>();
+  W const sign =
+      (bits & W::splat(FloatFormat<double>::sign_mask)) >> (64 - 8 * static_cast<int>(sizeof(Out)));
+  W const q = (magnitude.template as<double>() * D::splat(c.double_reciprocal))
+                  .template as<std::uint64_t>();
   W const below = q >> cut;
   W const midpoint = (below << cut) | W::splat(std::uint64_t{1} << (cut - 1));
   auto const is_small =
       W::splat(smallest_normal).template as<std::int64_t>() > q.template as<std::int64_t>();
-  D const product = select(is_small, D::splat(1.0), midpoint.template as<double>()) *
-                    D::splat(c.double_total);
+  D const product =
+      select(is_small, D::splat(1.0), midpoint.template as<double>()) * D::splat(c.double_total);
   W const odd = below & W::splat(1U);
   auto const up =
       (magnitude + odd).template as<std::int64_t>() > product.template as<std::int64_t>();

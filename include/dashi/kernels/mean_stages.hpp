@@ -105,18 +105,18 @@ KOKKOS_FORCEINLINE_FUNCTION auto mean_of_pairs_in_double(In const* const* member
   for (int half = 0; half < 2; ++half) {
     auto const first = detail::round_double_quotient<Out>(sums[2 * half], c);
     auto const second = detail::round_double_quotient<Out>(sums[2 * half + 1], c);
-    bits[half] = W::join(first.bits.template to<std::uint32_t>(),
-                         second.bits.template to<std::uint32_t>());
+    bits[half] =
+        W::join(first.bits.template to<std::uint32_t>(), second.bits.template to<std::uint32_t>());
     unproven[half] =
         W::join(first.unproven.template as<std::uint64_t>().template to<std::uint32_t>(),
                 second.unproven.template as<std::uint64_t>().template to<std::uint32_t>());
   }
-  ((bits[0] & W::splat(0xffffU)) | (bits[1] << 16)).template as<std::uint16_t>().store(
-      reinterpret_cast<std::uint16_t*>(out));
+  ((bits[0] & W::splat(0xffffU)) | (bits[1] << 16))
+      .template as<std::uint16_t>()
+      .store(reinterpret_cast<std::uint16_t*>(out));
   W const rounding = (unproven[0] & W::splat(0xffffU)) | (unproven[1] & W::splat(0xffff0000U));
   constexpr int finite = (1 << FloatFormat<In>::exponent_bits) - 2;
-  return range.template exceeds<In>(c.double_spread, finite) |
-         rounding.template as<std::int16_t>();
+  return range.template exceeds<In>(c.double_spread, finite) | rounding.template as<std::int16_t>();
 }
 
 /// N elements summed in double, written to out; returns where the result is not proven.

@@ -18,7 +18,7 @@ namespace dashi::kernels {
 /// negative; the total must be positive (a negative total is the same mean with all signs turned)
 /// and Σ|w| at most 2^62. Throws UsageError otherwise.
 class MeanWeights {
- public:
+public:
   explicit MeanWeights(std::vector<std::int64_t> integers) : values_(std::move(integers)) {
     std::int64_t divisor = 0;
     for (std::int64_t const w : values_) {
@@ -54,7 +54,7 @@ class MeanWeights {
     return bits;
   }
 
- private:
+private:
   static constexpr std::uint64_t limit = std::uint64_t{1} << 62;
 
   [[noreturn]] static void refuse(char const* found) {

@@ -24,8 +24,8 @@ MeanReport publish(Exec const& exec, std::int64_t const* high, std::uint64_t con
   constants.double_total = static_cast<double>(total);
   constants.double_reciprocal = 1.0 / constants.double_total;
   constexpr std::int64_t exact_in_double = std::int64_t{1} << 53;
-  bool const fast = std::is_same_v<Out, double> ? total < exact_in_double
-                                                : midpoint_is_exact<Out, double>(total);
+  bool const fast =
+      std::is_same_v<Out, double> ? total < exact_in_double : midpoint_is_exact<Out, double>(total);
   constants.double_spread = fast ? 0 : -1;
   return with_counters(exec, [&](MeanCounters* counters) {
     run_tiles("dashi::kernels::publish", exec, static_cast<Index>(out.extent(0)),
@@ -35,10 +35,10 @@ MeanReport publish(Exec const& exec, std::int64_t const* high, std::uint64_t con
 
 }  // namespace detail
 
-/// out = sums * 2^-24 / total, rounded once to nearest, ties to even, to Out (Float16, BFloat16, float
-/// or double): the same bits as exact_mean of the members. A zero sum gives +0; elements with spilled
-/// or -0 terms are the caller's to correct (WideSum::mean). Beyond the largest finite number:
-/// infinity, counted. Fences.
+/// out = sums * 2^-24 / total, rounded once to nearest, ties to even, to Out (Float16, BFloat16,
+/// float or double): the same bits as exact_mean of the members. A zero sum gives +0; elements with
+/// spilled or -0 terms are the caller's to correct (WideSum::mean). Beyond the largest finite
+/// number: infinity, counted. Fences.
 template <class Out, class Exec, class Provider>
 MeanReport publish(Context<Exec, Provider>& ctx, VectorOf<std::int64_t const, Exec> sums,
                    std::int64_t total, VectorOf<Out, Exec> out) {

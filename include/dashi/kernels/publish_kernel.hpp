@@ -21,7 +21,8 @@ struct ProvenSum {
 
   KOKKOS_FORCEINLINE_FUNCTION void add(U const& piece, double scale) {
     // 2^52 + u has u as its fraction, so subtracting 2^52 gives u exactly.
-    D const whole = (piece | U::splat(0x4330000000000000U)).template as<double>() - D::splat(0x1p52);
+    D const whole =
+        (piece | U::splat(0x4330000000000000U)).template as<double>() - D::splat(0x1p52);
     D const term = whole * D::splat(scale);
     D const next = sum + term;
     D const error = term - (next - sum);
@@ -37,7 +38,8 @@ struct ProvenSum {
 /// is divided as a wide integer.
 template <class Out, bool Windowed>
 struct PublishKernel {
-  MeanConstants constants;  // total, double_total, double_reciprocal; double_spread < 0: no fast path
+  MeanConstants
+      constants;  // total, double_total, double_reciprocal; double_spread < 0: no fast path
   std::int64_t const* high;
   std::uint64_t const* low;  // unused where not Windowed
   Out* out;
@@ -57,7 +59,7 @@ struct PublishKernel {
     }
   }
 
- private:
+private:
   template <template <class, int> class Lanes, int N>
   KOKKOS_FORCEINLINE_FUNCTION void group(std::int64_t at) const {
     using U = Lanes<std::uint64_t, N>;

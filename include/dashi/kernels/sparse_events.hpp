@@ -12,11 +12,11 @@
 
 namespace dashi::kernels {
 
-/// Which elements of a call need attention on the host: a bit an element, set by the kernel, read as
-/// sorted indices. Keeps its memory, so one object serves many calls of similar length.
+/// Which elements of a call need attention on the host: a bit an element, set by the kernel, read
+/// as sorted indices. Keeps its memory, so one object serves many calls of similar length.
 template <class Exec>
 class ElementFlags {
- public:
+public:
   /// One byte for eight elements; the kernel writes every one of them.
   std::uint8_t* prepare(Index elements) {
     std::size_t const bytes = static_cast<std::size_t>((elements + 63) / 64 * 8);
@@ -46,7 +46,7 @@ class ElementFlags {
     return found;
   }
 
- private:
+private:
   using Flags = Kokkos::View<std::uint8_t*, typename Exec::memory_space>;
   Flags flags_;
   std::size_t bytes_ = 0;

@@ -32,7 +32,8 @@ void run_tiles(char const* label, Exec const& exec, std::int64_t count, Kernel c
   constexpr std::int64_t size = TileRunner<Exec>::tile_size;
   Kokkos::parallel_for(
       label,
-      Kokkos::RangePolicy<Exec, Kokkos::IndexType<std::int64_t>>(exec, 0, (count + size - 1) / size),
+      Kokkos::RangePolicy<Exec, Kokkos::IndexType<std::int64_t>>(exec, 0,
+                                                                 (count + size - 1) / size),
       KOKKOS_LAMBDA(std::int64_t tile) {
         std::int64_t const begin = tile * size;
         std::int64_t const end = begin + size < count ? begin + size : count;

@@ -119,13 +119,13 @@ KOKKOS_INLINE_FUNCTION constexpr int top_bit(std::uint64_t word) {
 
 }  // namespace detail
 
-/// The bits of value * 2^unit / divisor rounded once to nearest, ties to even, in format Out; beyond
-/// the largest finite number it is infinity. Zero gives +0; a non-zero value that rounds to zero
-/// keeps its sign. 0 < divisor < 2^63.
+/// The bits of value * 2^unit / divisor rounded once to nearest, ties to even, in format Out;
+/// beyond the largest finite number it is infinity. Zero gives +0; a non-zero value that rounds to
+/// zero keeps its sign. 0 < divisor < 2^63.
 template <class Out, int Limbs>
 KOKKOS_INLINE_FUNCTION typename FloatFormat<Out>::Bits round_quotient(WideInt<Limbs> const& value,
-                                                                       int unit,
-                                                                       std::int64_t divisor) {
+                                                                      int unit,
+                                                                      std::int64_t divisor) {
   using F = FloatFormat<Out>;
   using Bits = typename F::Bits;
   WideInt<Limbs> magnitude = value;
@@ -148,10 +148,11 @@ KOKKOS_INLINE_FUNCTION typename FloatFormat<Out>::Bits round_quotient(WideInt<Li
     return 0;
   }
   int const top = word * 64 + detail::top_bit(quotient.limb[word]);
-  int const lowest = unit - 64 * fraction_words;           // exponent of quotient bit 0
-  int const smallest = 1 - F::bias;                        // exponent of the smallest normal number
+  int const lowest = unit - 64 * fraction_words;  // exponent of quotient bit 0
+  int const smallest = 1 - F::bias;               // exponent of the smallest normal number
   int const exponent = lowest + top > smallest ? lowest + top : smallest;
-  int const dropped = exponent - F::fraction_bits - lowest;  // quotient bits below the result's last
+  int const dropped =
+      exponent - F::fraction_bits - lowest;  // quotient bits below the result's last
   std::uint64_t kept = 0;
   for (int b = top; b >= dropped; --b) {
     kept = kept << 1 | static_cast<std::uint64_t>(quotient.bit(b));

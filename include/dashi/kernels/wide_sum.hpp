@@ -10,11 +10,11 @@
 
 namespace dashi::kernels {
 
-/// An exact sum Σ w x of any finite Float16, BFloat16 or float x, Σ|w| < 2^40, in units of 2^-149 (the
-/// smallest float): 277 magnitude bits, 40 of weight and a sign fit 320 bits. Reliability of the
-/// ledger rests on it being a group element: what was added can be subtracted without a trace.
+/// An exact sum Σ w x of any finite Float16, BFloat16 or float x, Σ|w| < 2^40, in units of 2^-149
+/// (the smallest float): 277 magnitude bits, 40 of weight and a sign fit 320 bits. Reliability of
+/// the ledger rests on it being a group element: what was added can be subtracted without a trace.
 class WideSum {
- public:
+public:
   static constexpr int words = 5;
   static constexpr int unit = smallest_exponent<float>;
 
@@ -67,7 +67,7 @@ class WideSum {
     return __builtin_bit_cast(Out, round_quotient<Out>(value_, unit, total));
   }
 
- private:
+private:
   WideInt<words> value_;
 };
 

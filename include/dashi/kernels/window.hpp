@@ -14,10 +14,10 @@ namespace dashi::kernels {
 inline constexpr int half_sum_unit = -24;
 inline constexpr std::int64_t half_sum_capacity = 8'392'706;
 
-/// Exact sums of the numbers that lie in the window: |x| < 2^8 and x a multiple of 2^-79. 128-bit two's
-/// complement in units of 2^-79: 1 sign, 40 capacity, 8 integer and 79 fraction bits; Σ|w| < 2^40.
-/// Every other finite number belongs to a sparse list of WideSum (wide_sum.hpp). Which of the two
-/// holds x depends on x alone.
+/// Exact sums of the numbers that lie in the window: |x| < 2^8 and x a multiple of 2^-79. 128-bit
+/// two's complement in units of 2^-79: 1 sign, 40 capacity, 8 integer and 79 fraction bits; Σ|w| <
+/// 2^40. Every other finite number belongs to a sparse list of WideSum (wide_sum.hpp). Which of the
+/// two holds x depends on x alone.
 inline constexpr int window_unit = -79;
 inline constexpr int window_top = 8;
 inline constexpr std::int64_t window_capacity = std::int64_t{1} << 40;
