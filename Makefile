@@ -3,20 +3,25 @@
 jobs := $(shell nproc 2>/dev/null || echo 2)
 sources = $(shell git ls-files --cached --others --exclude-standard '*.hpp' '*.cpp')
 
-.PHONY: demo test asan slow-test bench peers format tidy bootstrap configure build/dashi clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test asan slow-test bench peers format tidy bootstrap configure build/dashi clean
+
+help:                        ## this list
+	@sed -n 's/^\([a-z/-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 demo: build/dashi            ## the story in a minute
 	build/dashi demo
 
-test: asan configure         ## everything that CI checks
+test: configure              ## everything that CI checks; ends with the summary of ctest
 	cmake --build --preset host-release --parallel $(jobs)
+	$(MAKE) --no-print-directory asan
 	ctest --preset host-release --parallel $(jobs)
 
 build/dashi: configure       ## the program
 	cmake --build --preset host-release --parallel $(jobs) --target dashi_program
 
 asan: bootstrap              ## readers and writers under AddressSanitizer and UBSan
-	cmake --preset host-asan $(quiet)
+	cmake --preset host-asan
 	cmake --build --preset host-asan --parallel $(jobs)
 	ctest --preset host-asan --parallel $(jobs)
 
@@ -32,17 +37,17 @@ peers:                       ## NumPy, PyTorch and mergekit, for benchmarks/peer
 	python3 -m venv .deps/peers
 	.deps/peers/bin/pip install --quiet -r benchmarks/peers/requirements.txt
 
-format:
+format:                      ## clang-format 14
 	clang-format-14 -i $(sources)
 
 tidy: configure              ## naming and bug-prone patterns; needs clang-tidy-14
 	run-clang-tidy-14 -quiet -p build -j $(jobs) 'build/tests/headers/'
 
-bootstrap:
+bootstrap:                   ## installs what is missing
 	cmake/bootstrap
 
 configure: bootstrap
 	cmake --preset host-release
 
-clean:
+clean:                       ## removes the builds, keeps .deps
 	rm -rf build build-asan build-debug
