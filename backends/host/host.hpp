@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include "separate_kernels.hpp"
 #include "tile_runner.hpp"
