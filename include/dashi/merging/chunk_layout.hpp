@@ -4,6 +4,7 @@
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
 #include <dashi/io/dtype.hpp>
+#include <dashi/merging/buffer_stack.hpp>
 #include <dashi/merging/match_members.hpp>
 #include <dashi/merging/mean_options.hpp>
 
@@ -97,7 +98,9 @@ inline std::uint64_t cost_per_unit(PlannedTensor const& tensor, bool as_double) 
 }
 
 /// Room lost to alignment in one segment.
-inline std::uint64_t cost_per_segment(std::size_t sources) { return 64 * (sources + 3); }
+inline std::uint64_t cost_per_segment(std::size_t sources) {
+  return BufferStack::alignment * (sources + 3);
+}
 
 /// Cuts `tensors` (in the order in which they are written) for `sources` members each. With
 /// `whole_tensors` no tensor is cut; with `as_double` all values are held as double. UsageError when
@@ -126,7 +129,7 @@ inline ChunkLayout lay_out_chunks(std::span<PlannedTensor const> tensors, std::s
   // long enough.
   std::uint64_t const chunk_bytes =
       options.chunk_bytes != 0
-          ? options.chunk_bytes
+          ? std::min(options.chunk_bytes, options.memory_budget)
           : std::clamp<std::uint64_t>((std::uint64_t{1} << 20) / (sources + 1), std::uint64_t{32} << 10,
                                       std::uint64_t{256} << 10);
   ChunkLayout out;

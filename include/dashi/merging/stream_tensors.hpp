@@ -6,6 +6,7 @@
 #include <dashi/core/floating_environment.hpp>
 #include <dashi/io/progress.hpp>
 #include <dashi/kernels/mean_report.hpp>
+#include <dashi/merging/buffer_stack.hpp>
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/merge_faults.hpp>
 #include <dashi/merging/merge_plan.hpp>
@@ -63,6 +64,7 @@ class TensorStream {
 
   MergeResult run() {
     std::vector<Worker> workers;
+    workers.reserve(static_cast<std::size_t>(plan_.layout.workers));
     for (int w = 0; w < plan_.layout.workers; ++w) {
       workers.emplace_back(plan_);
     }
@@ -95,37 +97,12 @@ class TensorStream {
   struct Worker {
     explicit Worker(MergePlan const& plan)
         : context(Kokkos::Serial(Kokkos::NewInstance{})),
-          memory(std::make_unique_for_overwrite<std::byte[]>(plan.layout.worker_bytes + 64)) {}
+          memory(std::make_unique_for_overwrite<std::byte[]>(plan.layout.worker_bytes +
+                                                               BufferStack::alignment)) {}
 
     WorkerContext context;
     std::unique_ptr<std::byte[]> memory;
     std::vector<std::byte const*> held{};
-  };
-
-  /// Hands out a worker's memory for one segment; every part begins at a cache line.
-  class Buffers {
-   public:
-    Buffers(Worker& worker, std::uint64_t size)
-        : at_(worker.memory.get()), left_(size + 64) {
-      align();
-    }
-    std::byte* take(std::uint64_t bytes) {
-      DASHI_EXPECTS(bytes <= left_, "a segment must fit the buffers of a worker");
-      std::byte* const taken = at_;
-      at_ += bytes;
-      left_ -= bytes;
-      align();
-      return taken;
-    }
-
-   private:
-    void align() {
-      std::uint64_t const gap = (64 - reinterpret_cast<std::uintptr_t>(at_) % 64) % 64;
-      at_ += gap < left_ ? gap : left_;
-      left_ -= gap < left_ ? gap : left_;
-    }
-    std::byte* at_;
-    std::uint64_t left_;
   };
 
   void run_chunk(Worker& worker, std::uint64_t chunk) {
@@ -163,7 +140,7 @@ class TensorStream {
   }
 
   void copy_segment(Worker& worker, std::uint64_t chunk, Segment const& segment) {
-    Buffers buffers(worker, plan_.layout.worker_bytes);
+    BufferStack buffers(worker.memory.get(), plan_.layout.worker_bytes + BufferStack::alignment);
     std::byte* const first = buffers.take(segment.count);
     std::byte* const other = buffers.take(segment.count);
     read(chunk, segment, 0, first);
@@ -184,7 +161,7 @@ class TensorStream {
                      PlannedTensor const& like) {
     io::Dtype const type = held_dtype(like, Combine::as_double);
     std::uint64_t const out_width = unit_bytes(true, like.dtype);
-    Buffers buffers(worker, plan_.layout.worker_bytes);
+    BufferStack buffers(worker.memory.get(), plan_.layout.worker_bytes + BufferStack::alignment);
     std::byte* const stored = buffers.take(segment.count * stored_bytes(like, type));
     std::byte* const out = buffers.take(segment.count * out_width);
     std::byte* const result = buffers.take(Combine::as_double ? segment.count * 8 : 0);
@@ -240,6 +217,7 @@ class TensorStream {
     kernels::MeanReport const report = combine_(worker.context, values);
     if (has_events(report)) {
       faults_.add(tensor, report.shifted(static_cast<std::int64_t>(values.first)));
+      digest_.abandon_after(faults_.last_chunk());  // chunks behind it are skipped: do not wait for them
     }
     if (report.overflowed > 0 && plan_.options.overflow == OverflowPolicy::saturate) {
       saturate(values);

@@ -311,6 +311,22 @@ TEST_CASE("NaN and infinity are refused with member, tensor, first index and cou
   CHECK(result.report.infinite_inputs == 2);
 }
 
+TEST_CASE("a refusal leaves no worker waiting for a part that is skipped") {
+  Folder const folder;
+  std::vector<float> bad(3000, 1);
+  bad[2500] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<MergeMember> members;
+  for (char const* name : {"a.safetensors", "b.safetensors"}) {
+    members.push_back(write_member(folder / name, {file_tensor("a", Dtype::f32, {3000}, bad),
+                                                   file_tensor("b", Dtype::f32, {60'000}, random_floats(60'000, 1))}));
+  }
+  MeanPlan const plan = plan_mean(members, {.workers = 8, .chunk_bytes = 4096});
+  REQUIRE(plan.layout.last_chunk[0] + 8 < plan.layout.last_chunk[1]);
+  for (int repeat = 0; repeat < 50; ++repeat) {
+    REQUIRE_THROWS_AS(publish_mean(plan, folder / "out.safetensors"), FormatError);
+  }
+}
+
 TEST_CASE("of many small tensors the one with a NaN is named") {
   Folder const folder;
   auto changed = tensors(2);
