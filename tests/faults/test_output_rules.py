@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The commit protocol from outside: order of calls, full disks, limits, permissions, links, races."""
+"""The commit protocol from outside: order of calls, full disks, limits, links, races."""
 
 import fcntl
 import os
@@ -199,7 +199,7 @@ class OutputRules(unittest.TestCase):
         self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
 
     def test_mode_and_owner(self):
-        """E7: umask for a new file; a replaced file hands on its mode, and its owner if possible."""
+        """E7: umask for a new file; a replaced file hands on mode and, if possible, owner."""
         for named in ([], ["--named"]):
             mask = lambda: os.umask(0o027)
             self.expect(self.write(*named, preexec_fn=mask), 0)

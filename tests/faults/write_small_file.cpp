@@ -3,6 +3,7 @@
 // system call without waiting for Kokkos to start. Built by the tests of this folder.
 //
 //   write_small_file OUT SEED [--force] [--named] [--shards] [--short-writes] [--input FILE]
+//                    [--all-dtypes]
 
 #include <dashi/core/exit_status.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
@@ -29,6 +30,9 @@ bool short_writes = false;
 int write_checkpoint(int argc, char** argv) {
   using namespace dashi::io;
   CheckpointOutput output;
+  std::vector<TensorSpec> specs{{"a.weight", Dtype::f32, {16, 16}},
+                                {"b.weight", Dtype::bf16, {400}},
+                                {"c.bias", Dtype::u8, {3}}};
   for (int i = 3; i < argc; ++i) {
     std::string_view const argument = argv[i];
     if (argument == "--force") {
@@ -37,6 +41,16 @@ int write_checkpoint(int argc, char** argv) {
       output.file.named_temporary = true;
     } else if (argument == "--shards") {
       output.largest_shard = 1000;
+    } else if (argument == "--all-dtypes") {
+      specs.clear();
+      for (std::size_t d = 0; d < dtype_count; ++d) {
+        auto const dtype = static_cast<Dtype>(d);
+        specs.push_back({std::string(name(dtype)) + ".matrix", dtype, {3, 8}});
+        specs.push_back({std::string(name(dtype)) + ".empty", dtype, {2, 0}});
+        if (bits(dtype) % 8 == 0) {
+          specs.push_back({std::string(name(dtype)) + ".scalar", dtype, {}});
+        }
+      }
     } else if (argument == "--short-writes") {
       short_writes = true;
     } else if (argument == "--input" && i + 1 < argc) {
@@ -50,9 +64,6 @@ int write_checkpoint(int argc, char** argv) {
     }
   }
   auto const seed = static_cast<unsigned>(std::atoi(argv[2]));
-  std::vector<TensorSpec> const specs{{"a.weight", Dtype::f32, {16, 16}},
-                                      {"b.weight", Dtype::bf16, {400}},
-                                      {"c.bias", Dtype::u8, {3}}};
   CheckpointWriter writer(argv[1], specs, {{"seed", argv[2]}}, output);
   for (std::size_t t = 0; t < specs.size(); ++t) {
     std::vector<std::byte> bytes(tensor_bytes(specs[t]));
