@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-/// Merging checkpoints: strategies, exact means, streaming within a memory budget.
+/// Merging checkpoints: strategies, exact means and soups with a ledger, streaming within a memory budget.
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/concept.hpp>
 #include <dashi/merging/decimal_weight.hpp>
 #include <dashi/merging/greedy.hpp>
 #include <dashi/merging/key_map.hpp>
+#include <dashi/merging/ledger_options.hpp>
+#include <dashi/merging/manifest.hpp>
 #include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/mean_stream.hpp>
 #include <dashi/merging/member.hpp>
@@ -15,5 +17,7 @@
 #include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/ordered_digest.hpp>
 #include <dashi/merging/provenance.hpp>
+#include <dashi/merging/soup.hpp>
+#include <dashi/merging/soup_types.hpp>
 #include <dashi/merging/uniform.hpp>
 #include <dashi/merging/weighted.hpp>

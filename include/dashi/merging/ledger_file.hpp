@@ -66,9 +66,9 @@ class LedgerFile {
     file_.file().read_exact(layout_.offset(part, tensor) + byte_offset, out);
   }
 
-  /// The sums of elements [first, first + count) of a tensor. FormatError when the lists are not
-  /// what a ledger can hold.
-  void load(std::size_t tensor, std::uint64_t first, std::size_t count, SumChunk& chunk) const {
+  /// The sums of elements [first, first + count) of a tensor, and how many list entries they have.
+  /// FormatError when these are not what a ledger can hold.
+  SparseCounts load(std::size_t tensor, std::uint64_t first, std::size_t count, SumChunk& chunk) const {
     WordKind const kind = layout_.kinds()[tensor];
     chunk.reset(kind, count);
     if (kind == WordKind::int64) {
@@ -82,8 +82,16 @@ class LedgerFile {
         }
       }
     }
-    load_spill(tensor, first, count, chunk);
-    load_zeros(tensor, first, count, chunk);
+    return {load_spill(tensor, first, count, chunk), load_zeros(tensor, first, count, chunk)};
+  }
+
+  /// FormatError unless the parts of a tensor together had all entries of its lists: who has loaded
+  /// a whole tensor knows that no entry hides behind one that is out of order.
+  void expect_all_loaded(std::size_t tensor, SparseCounts const& loaded) const {
+    if (loaded.spilled != length(LedgerPart::spill_index, tensor) ||
+        loaded.zeros != length(LedgerPart::zero_index, tensor)) {
+      damaged(tensor, "a sparse list out of order", "increasing elements of the tensor");
+    }
   }
 
   [[noreturn]] void damaged(std::size_t tensor, std::string found, std::string expected) const {
@@ -119,6 +127,11 @@ class LedgerFile {
     return counts;
   }
 
+  std::uint64_t length(LedgerPart list, std::size_t tensor) const {
+    io::TensorInfo const* const info = layout_.find(list, tensor);
+    return info == nullptr ? 0 : info->shape[0];
+  }
+
   std::uint64_t word(LedgerPart part, std::size_t tensor, std::uint64_t at) const {
     std::uint64_t value = 0;
     read(part, tensor, at * 8, std::as_writable_bytes(std::span(&value, 1)));
@@ -128,10 +141,10 @@ class LedgerFile {
   /// Entries [first, last) of a sparse list whose elements lie in [begin, end).
   std::pair<std::uint64_t, std::uint64_t> entries(LedgerPart part, std::size_t tensor, std::uint64_t begin,
                                                   std::uint64_t end) const {
-    io::TensorInfo const* const info = layout_.find(part, tensor);
+    std::uint64_t const all = length(part, tensor);
     auto const lower_bound = [&](std::uint64_t element) {
       std::uint64_t low = 0;
-      std::uint64_t high = info == nullptr ? 0 : info->shape[0];
+      std::uint64_t high = all;
       while (low < high) {
         std::uint64_t const middle = low + (high - low) / 2;
         if (word(part, tensor, middle) < element) {
@@ -166,10 +179,10 @@ class LedgerFile {
     return out;
   }
 
-  void load_spill(std::size_t tensor, std::uint64_t begin, std::size_t count, SumChunk& chunk) const {
+  std::uint64_t load_spill(std::size_t tensor, std::uint64_t begin, std::size_t count, SumChunk& chunk) const {
     auto const [first, last] = entries(LedgerPart::spill_index, tensor, begin, begin + count);
     if (first == last) {
-      return;
+      return 0;
     }
     std::vector<std::uint64_t> const at =
         indices(LedgerPart::spill_index, tensor, first, last, begin, begin + count);
@@ -187,12 +200,13 @@ class LedgerFile {
       }
       chunk.wide().emplace_hint(chunk.wide().end(), element, kernels::WideSum(value));
     }
+    return at.size();
   }
 
-  void load_zeros(std::size_t tensor, std::uint64_t begin, std::size_t count, SumChunk& chunk) const {
+  std::uint64_t load_zeros(std::size_t tensor, std::uint64_t begin, std::size_t count, SumChunk& chunk) const {
     auto const [first, last] = entries(LedgerPart::zero_index, tensor, begin, begin + count);
     if (first == last) {
-      return;
+      return 0;
     }
     std::vector<std::uint64_t> const at =
         indices(LedgerPart::zero_index, tensor, first, last, begin, begin + count);
@@ -204,6 +218,7 @@ class LedgerFile {
       }
       chunk.put_zeros(static_cast<std::size_t>(at[i] - begin), counts[i]);
     }
+    return at.size();
   }
 
   io::SafetensorsFile file_;

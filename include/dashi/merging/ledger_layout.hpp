@@ -4,6 +4,7 @@
 #include <dashi/core/error.hpp>
 #include <dashi/io/json_text.hpp>
 #include <dashi/io/read_options.hpp>
+#include <dashi/io/sha256.hpp>
 #include <dashi/io/tensor_info.hpp>
 #include <dashi/kernels/wide_sum.hpp>
 #include <dashi/merging/manifest.hpp>
@@ -51,6 +52,8 @@ struct SparseCounts {
 class LedgerLayout {
  public:
   static constexpr std::string_view metadata_key = "dashi.ledger";
+  /// SHA-256 of the manifest's text: a flipped bit in a digest or a weight must not pass.
+  static constexpr std::string_view checksum_key = "dashi.ledger.sha256";
 
   /// `counts`: one a tensor. The manifest is canonical but for digests not yet known.
   LedgerLayout(Manifest const& manifest, std::span<SparseCounts const> counts) {
@@ -66,11 +69,11 @@ class LedgerLayout {
     }
     place(manifest, most);
     constexpr std::uint64_t alignment = 4096;
-    std::string const text = "{\"__metadata__\":{\"" + std::string(metadata_key) + "\":" + [&] {
-      std::string quoted;
-      io::append_quoted(quoted, manifest_text(manifest));
-      return quoted;
-    }() + "}";
+    std::string const manifest_json = manifest_text(manifest);
+    std::string text = "{\"__metadata__\":{\"" + std::string(metadata_key) + "\":";
+    io::append_quoted(text, manifest_json);
+    text += ",\"" + std::string(checksum_key) + "\":\"" +
+            io::hex(io::sha256(std::as_bytes(std::span(manifest_json)))) + "\"}";
     std::uint64_t const begin =
         (8 + text.size() + entries().size() + 1 + alignment - 1) / alignment * alignment;
     if (begin > io::largest_header_bytes) {

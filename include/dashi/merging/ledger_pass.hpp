@@ -107,6 +107,7 @@ class LedgerPass {
     SumChunk chunk;
     std::vector<std::uint64_t> values;  // of one member, as stored; aligned to 8 bytes
     std::vector<std::byte> copy;
+    SparseCounts loaded;  // list entries of the old ledger for this tensor
   };
 
   std::vector<LedgerTensor> const& table() const { return change_.after.tensors; }
@@ -124,9 +125,13 @@ class LedgerPass {
       copy_tensor(worker, t, hashes);
     } else {
       std::uint64_t const count = table()[t].elements();
+      worker.loaded = {};
       for (std::uint64_t first = 0; first < count; first += chunk_elements) {
         sum_chunk(worker, t, first,
                   static_cast<std::size_t>(std::min<std::uint64_t>(chunk_elements, count - first)), hashes);
+      }
+      if (continues()) {
+        old_->expect_all_loaded(t, worker.loaded);
       }
     }
     for (std::size_t m = first_member(); m < members_.size(); ++m) {
@@ -152,8 +157,10 @@ class LedgerPass {
                  std::vector<io::Sha256>& hashes) {
     SumChunk& chunk = worker.chunk;
     WordKind const target = layout_.kinds()[t];
-    if (continues() && old_ != nullptr) {
-      old_->load(t, first, count, chunk);
+    if (continues()) {
+      SparseCounts const loaded = old_->load(t, first, count, chunk);
+      worker.loaded.spilled += loaded.spilled;
+      worker.loaded.zeros += loaded.zeros;
     } else {
       chunk.reset(target, count);
     }
@@ -251,7 +258,7 @@ class LedgerPass {
     for (std::uint64_t offset = 0; offset < info.bytes(); offset += copy_bytes) {
       auto const size = static_cast<std::size_t>(std::min<std::uint64_t>(copy_bytes, info.bytes() - offset));
       worker.copy.resize(size);
-      bool known = continues() && old_ != nullptr;
+      bool known = continues();
       if (known) {
         old_->read(LedgerPart::copy, t, offset, worker.copy);
       }

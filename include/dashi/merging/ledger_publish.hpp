@@ -106,7 +106,7 @@ class LedgerPublisher {
  public:
   LedgerPublisher(LedgerFile const& ledger, LedgerPublication const& plan, MergeOptions const& options,
                   TensorSink& sink, io::Progress& progress)
-      : ledger_(ledger), plan_(plan), options_(options), sink_(sink), progress_(progress) {}
+      : ledger_(ledger), plan_(plan), options_(options), sink_(sink), progress_(progress), loaded_(plan.specs.size()) {}
 
   MergeResult run() {
     std::vector<Part> const parts = cut();
@@ -121,6 +121,9 @@ class LedgerPublisher {
       one_part(workers[static_cast<std::size_t>(w)], parts[static_cast<std::size_t>(at)]);
     });
     ledger_.file().expect_unchanged();
+    for (std::size_t t = 0; t < loaded_.size(); ++t) {
+      ledger_.expect_all_loaded(t, loaded_[t]);
+    }
     expect_no_overflow();
     MergeResult result{.digests = {}, .report = total_};
     for (LedgerMember const& member : ledger_.manifest().members) {
@@ -167,7 +170,7 @@ class LedgerPublisher {
       progress_.advance(part.count);
       return;
     }
-    ledger_.load(part.tensor, part.first, part.count, worker.chunk);
+    note_loaded(part, ledger_.load(part.tensor, part.first, part.count, worker.chunk));
     detail::with_float_type(plan_.specs[part.tensor].dtype, [&]<class Out>() {
       Out* const out = reinterpret_cast<Out*>(worker.out.data());
       kernels::MeanReport const report = round_sums(worker, out);
@@ -177,6 +180,14 @@ class LedgerPublisher {
       sink_.write(part.tensor, part.first * sizeof(Out), room.first(part.count * sizeof(Out)));
     });
     progress_.advance(part.count * (worker.chunk.kind() == WordKind::int64 ? 8 : 16));
+  }
+
+  void note_loaded(Part const& part, SparseCounts const& counts) {
+    if (counts.spilled + counts.zeros > 0) {
+      std::scoped_lock const lock(mutex_);
+      loaded_[part.tensor].spilled += counts.spilled;
+      loaded_[part.tensor].zeros += counts.zeros;
+    }
   }
 
   template <class Out>
@@ -254,6 +265,7 @@ class LedgerPublisher {
   TensorSink& sink_;
   io::Progress& progress_;
   std::mutex mutex_;
+  std::vector<SparseCounts> loaded_;
   std::map<std::size_t, kernels::MeanReport> overflows_;
   kernels::MeanReport total_;
 };
@@ -269,15 +281,22 @@ inline void check_sums(LedgerFile const& ledger, int workers) {
       parts.emplace_back(t, first);
     }
   }
+  std::mutex mutex;
+  std::vector<SparseCounts> loaded(ledger.manifest().tensors.size());
   run_chunks(parts.size(), worker_count(workers), [&](int, std::uint64_t at) {
     auto const [tensor, first] = parts[static_cast<std::size_t>(at)];
     Context<Kokkos::Serial> context(Kokkos::Serial(Kokkos::NewInstance{}));
     SumChunk chunk(context);
-    ledger.load(tensor, first,
-                static_cast<std::size_t>(
-                    std::min(part, ledger.manifest().tensors[tensor].elements() - first)),
-                chunk);
+    auto const count = static_cast<std::size_t>(
+        std::min(part, ledger.manifest().tensors[tensor].elements() - first));
+    SparseCounts const counts = ledger.load(tensor, first, count, chunk);
+    std::scoped_lock const lock(mutex);
+    loaded[tensor].spilled += counts.spilled;
+    loaded[tensor].zeros += counts.zeros;
   });
+  for (std::size_t t = 0; t < loaded.size(); ++t) {
+    ledger.expect_all_loaded(t, loaded[t]);
+  }
 }
 
 }  // namespace dashi::merging
