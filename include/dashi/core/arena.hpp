@@ -13,11 +13,12 @@ namespace dashi {
 
 /// Bump allocator over memory of any space; the host hands out addresses and never touches them.
 ///
-/// A default-constructed arena measures: it gives out null views and counts, so that running a
-/// layer's set-up twice, first on a measuring arena, yields the exact capacity (peak()).
+/// A default-constructed arena measures: it gives out null views (their extents are right, their
+/// size() is 0) and counts, so that running a layer's set-up twice, first on a measuring arena,
+/// yields the exact capacity (peak()).
 /// Not thread-safe.
 class Arena {
- public:
+public:
   static constexpr std::size_t alignment = 128;
 
   Arena() = default;
@@ -46,7 +47,7 @@ class Arena {
             static_cast<std::size_t>(cols)};
   }
 
- private:
+private:
   friend class Frame;
 
   template <class T>
@@ -77,13 +78,13 @@ class Arena {
 /// Gives back at its end what was taken from the arena since its construction. Does not fence:
 /// later users on the same execution-space instance run after the kernels that still read it.
 class Frame {
- public:
+public:
   explicit Frame(Arena& arena) noexcept : arena_(arena), mark_(arena.top_) {}
   ~Frame() { arena_.top_ = mark_; }
   Frame(Frame const&) = delete;
   Frame& operator=(Frame const&) = delete;
 
- private:
+private:
   Arena& arena_;
   std::size_t mark_;
 };

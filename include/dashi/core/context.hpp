@@ -25,7 +25,7 @@ class Context {
       "Kokkos::DefaultExecutionSpace, Kokkos::OpenMP or Kokkos::Serial; a memory space or a "
       "Kokkos::Device is not one");
 
- public:
+public:
   using execution_space = Exec;
   using memory_space = typename Exec::memory_space;
   using provider = Provider;
@@ -63,7 +63,7 @@ class Context {
   /// Waits for all work given to this context.
   void fence(std::string const& label = "dashi::Context::fence") const { exec_.fence(label); }
 
- private:
+private:
   using Memory = Kokkos::View<std::byte*, memory_space>;
 
   static Exec default_instance() {

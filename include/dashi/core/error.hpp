@@ -85,43 +85,43 @@ inline std::string one_line(Diagnosis const& d) {
 
 /// Base of every exception dashi throws; what() is one_line(diagnosis()).
 class Error : public std::runtime_error {
- public:
+public:
   explicit Error(Diagnosis diagnosis)
       : std::runtime_error(one_line(diagnosis)), diagnosis_(std::move(diagnosis)) {}
   Diagnosis const& diagnosis() const noexcept { return diagnosis_; }
 
- private:
+private:
   Diagnosis diagnosis_;
 };
 
 /// Input bytes that break their format's rules (exit status 65).
 class FormatError : public Error {
- public:
+public:
   using Error::Error;
 };
 
 /// An argument the caller's user chose that has no meaning: a weight, an option, a count (exit
 /// status 2).
 class UsageError : public Error {
- public:
+public:
   using Error::Error;
 };
 
 /// A caller's mistake found by DASHI_EXPECTS (exit status 70).
 class PreconditionError : public Error {
- public:
+public:
   using Error::Error;
 };
 
 /// A device or vendor library refused (exit status 69).
 class VendorError : public Error {
- public:
+public:
   using Error::Error;
 };
 
 /// An iteration that did not reach its tolerance.
 class ConvergenceError : public Error {
- public:
+public:
   using Error::Error;
 };
 
@@ -135,7 +135,7 @@ enum class IoStage {
 /// The operating system refused. Permission errors (EACCES, EPERM, EROFS on create) end with 77 or
 /// 73 as dashi::exit_status says.
 class IoError : public Error {
- public:
+public:
   IoError(IoStage stage, int system_error, Diagnosis diagnosis)
       : Error(with_system_text(system_error, std::move(diagnosis))),
         stage_(stage),
@@ -143,7 +143,7 @@ class IoError : public Error {
   IoStage stage() const noexcept { return stage_; }
   int system_error() const noexcept { return system_error_; }  ///< errno value, 0 when none applies
 
- private:
+private:
   static Diagnosis with_system_text(int system_error, Diagnosis d) {
     if (system_error != 0) {
       d.found += (d.found.empty() ? "" : ": ") + std::string(std::strerror(system_error));

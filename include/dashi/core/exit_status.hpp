@@ -34,12 +34,9 @@ inline ExitStatus exit_status(std::exception const& error) noexcept {
       return ExitStatus::no_permission;
     }
     switch (io->stage()) {
-      case IoStage::input:
-        return ExitStatus::input_missing;
-      case IoStage::create:
-        return ExitStatus::cannot_create;
-      case IoStage::transfer:
-        return ExitStatus::io_error;
+      case IoStage::input: return ExitStatus::input_missing;
+      case IoStage::create: return ExitStatus::cannot_create;
+      case IoStage::transfer: return ExitStatus::io_error;
     }
   }
   if (dynamic_cast<FormatError const*>(&error) != nullptr) {

@@ -14,14 +14,17 @@ namespace dashi {
 namespace detail {
 
 #if defined(__SSE2__)
-// MXCSR: bits 13-14 rounding (0 = nearest), 15 flush results to zero, 6 treat inputs as zero.
+// MXCSR: bits 13-14 rounding (0 = nearest), 15 flush results to zero, 6 treat inputs as zero. The
+// x87 unit, whose rounding the C library's number formatting follows, lies in bits 10-11.
 using FloatingControl = std::uint32_t;
-inline constexpr FloatingControl floating_control_mask = 0xe040U;
+inline constexpr FloatingControl vector_control_mask = 0xe040U;
+static_assert((FE_DOWNWARD | FE_UPWARD | FE_TOWARDZERO) == 0xc00 && FE_TONEAREST == 0);
 inline FloatingControl read_floating_control() noexcept {
-  return _mm_getcsr() & floating_control_mask;
+  return (_mm_getcsr() & vector_control_mask) | static_cast<FloatingControl>(std::fegetround());
 }
 inline void write_floating_control(FloatingControl control) noexcept {
-  _mm_setcsr((_mm_getcsr() & ~floating_control_mask) | control);
+  std::fesetround(static_cast<int>(control & 0xc00U));
+  _mm_setcsr((_mm_getcsr() & ~vector_control_mask) | (control & vector_control_mask));
 }
 inline constexpr FloatingControl ieee_floating_control = 0;
 #elif defined(__aarch64__)
@@ -57,7 +60,7 @@ inline bool floating_environment_is_ieee() noexcept {
 /// While it lives, the calling thread rounds to nearest and keeps subnormals; then the modes found
 /// come back. Other libraries switch them for a whole process, and results would depend on that.
 class FloatingEnvironment {
- public:
+public:
   FloatingEnvironment() noexcept : found_(detail::read_floating_control()) {
     detail::write_floating_control(detail::ieee_floating_control);
   }
@@ -68,7 +71,7 @@ class FloatingEnvironment {
   /// Whether nothing had to be changed.
   bool found_ieee() const noexcept { return found_ == detail::ieee_floating_control; }
 
- private:
+private:
   detail::FloatingControl found_;
 };
 

@@ -45,7 +45,7 @@ struct RandomPlace {
 ///
 /// A float takes one of the four words of a block, a double two: indices up to 2^42 or 2^41.
 class Philox {
- public:
+public:
   KOKKOS_INLINE_FUNCTION Philox(std::uint64_t seed, RandomPlace place)
       : key_{{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)}},
         base_{{0U, place.sample << 8,
@@ -87,7 +87,7 @@ class Philox {
     }
   }
 
- private:
+private:
   KOKKOS_INLINE_FUNCTION std::uint32_t word(std::uint64_t index) const {
     return block(index / 4)[index % 4];
   }

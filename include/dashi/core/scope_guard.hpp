@@ -37,7 +37,7 @@ inline std::vector<FloatingControl> exchange_pool_control(std::vector<FloatingCo
 /// that case only; sets IEEE rounding and subnormals on this thread and the host's pool, and puts
 /// back what it found. Guards may be nested. Make one in main, before any context or view.
 class ScopeGuard {
- public:
+public:
   /// Takes Kokkos' own options (--kokkos-...) out of argc and argv.
   ScopeGuard(int& argc, char* argv[]) : owns_(must_initialise()) {
     if (owns_) {
@@ -73,7 +73,7 @@ class ScopeGuard {
   /// False when another library had switched rounding or subnormals.
   bool found_ieee() const noexcept { return environment_.found_ieee() && pool_ieee_; }
 
- private:
+private:
   static bool must_initialise() {
     DASHI_EXPECTS(!Kokkos::is_finalized(),
                   "Kokkos was finalised and cannot start again in this process");
