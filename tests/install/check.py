@@ -50,7 +50,7 @@ def main() -> None:
     run(cmake, "-S", work / "consumer", "-B", work / "build", "-G", "Ninja",
         "-DCMAKE_BUILD_TYPE=Release", *options)
     run(cmake, "--build", work / "build")
-    run(work / "build" / "consumer")
+    subprocess.run([str(work / "build" / "consumer")], cwd=work, check=True)
 
 
 if __name__ == "__main__":
