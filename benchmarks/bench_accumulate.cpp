@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Row C15, kernels: one member added to exact sums, and sums published, in populated memory.
-#include "support/ceilings.hpp"
 #include "support/floor_reporter.hpp"
 #include "support/populated.hpp"
 
 #include <dashi/core/scope_guard.hpp>
 #include <dashi/kernels/accumulate.hpp>
 #include <dashi/kernels/publish.hpp>
+#include <dashi/kernels/read_streams.hpp>
 
 #include <benchmark/benchmark.h>
 
@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
     Context<Exec> ctx;
     auto const* stream = sums().low.data();
     for (auto _ : state) {
-      bench::read_streams(ctx, &stream, 1, sums().low.elements());
+      kernels::read_streams(ctx, &stream, 1, sums().low.elements());
     }
     state.counters["bytes"] = static_cast<double>(sums().low.bytes());
   });

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Rows C12 and C13: the exact mean of 8 members of 134 M parameters in populated memory.
-#include "support/ceilings.hpp"
 #include "support/floor_reporter.hpp"
 #include "support/populated.hpp"
 
 #include <dashi/core/scope_guard.hpp>
 #include <dashi/kernels/exact_mean.hpp>
+#include <dashi/kernels/read_streams.hpp>
 
 #include <benchmark/benchmark.h>
 
@@ -59,7 +59,7 @@ void read_ceiling(benchmark::State& state) {
   }
   std::int64_t const words = static_cast<std::int64_t>(all.out.bytes() / 8);
   for (auto _ : state) {
-    bench::read_streams(ctx, streams.data(), members, words);
+    kernels::read_streams(ctx, streams.data(), members, words);
   }
   state.counters["bytes"] = static_cast<double>(words) * 8 * members;
 }
@@ -72,7 +72,7 @@ void read_ceiling_contiguous(benchmark::State& state) {
   for (auto _ : state) {
     for (auto const& m : all.memory) {
       auto const* stream = reinterpret_cast<std::uint64_t const*>(m->data());
-      bench::read_streams(ctx, &stream, 1, words);
+      kernels::read_streams(ctx, &stream, 1, words);
     }
   }
   state.counters["bytes"] = static_cast<double>(words) * 8 * members;

@@ -9,14 +9,14 @@
 
 #include <cstdint>
 
-namespace dashi::bench {
+namespace dashi::kernels {
 
-/// Reads `streams` vectors of 64-bit words side by side and keeps their combined bits: what an
+/// Reads `count` vectors of 64-bit words side by side and keeps their combined bits: what an
 /// average of that many members costs when it computes nothing and writes nothing.
 struct ReadKernel {
   std::uint64_t const* const* streams;
   int count;
-  std::uint64_t* sink;
+  std::uint64_t* sink;  ///< set when any bit remains, so that no read can be left out
 
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void tile(std::int64_t begin, std::int64_t end) const {
@@ -29,19 +29,19 @@ struct ReadKernel {
       }
     }
     if (bits.any()) {
-      *sink = 1;
+      Kokkos::atomic_or(sink, std::uint64_t{1});
     }
   }
 };
 
-/// One pass of the read ceiling over `count` streams of `words` words each; all threads of Exec.
+/// One pass over `count` streams of `words` words each, on all threads of Exec. Fences.
 template <class Exec>
 void read_streams(Context<Exec>& ctx, std::uint64_t const* const* streams, int count,
                   std::int64_t words) {
-  static std::uint64_t sink = 0;
-  kernels::run_tiles("dashi::bench::read_streams", ctx.exec(), words,
-                     ReadKernel{streams, count, &sink});
-  ctx.fence("dashi::bench::read_streams");
+  Kokkos::View<std::uint64_t, typename Exec::memory_space> const sink("dashi::read_streams");
+  run_tiles("dashi::kernels::read_streams", ctx.exec(), words,
+            ReadKernel{streams, count, sink.data()});
+  ctx.fence("dashi::kernels::read_streams");
 }
 
-}  // namespace dashi::bench
+}  // namespace dashi::kernels
