@@ -241,7 +241,7 @@ dashi::ExitStatus demo(Session& session, Arguments const& arguments) {
   if (session.options.dry_run) {
     session.say("would write checkpoints, soups and report.html into " +
                 dashi::escaped(folder.string()) +
-                (arguments.data.empty() ? ", about 350 MB\n" : "\n"));
+                (arguments.data.empty() ? ", about 700 MB\n" : "\n"));
     session.report({{"verb", "demo"}, {"folder", folder.string()}, {"dry_run", true}});
     return dashi::ExitStatus::success;
   }
