@@ -78,15 +78,24 @@ struct ArrayLanes {
     return r;
   }
 
+  /// Integers wrap, as those of vector registers do: window sums are two's complement.
+  KOKKOS_FORCEINLINE_FUNCTION static constexpr auto wrapping(T value) {
+    if constexpr (std::is_integral_v<T>) {
+      return static_cast<std::make_unsigned_t<T>>(value);
+    } else {
+      return value;
+    }
+  }
+
   using A = ArrayLanes const&;
   KOKKOS_FORCEINLINE_FUNCTION friend ArrayLanes operator+(A a, A b) {
-    return make([&](int i) { return a.lane[i] + b.lane[i]; });
+    return make([&](int i) { return wrapping(a.lane[i]) + wrapping(b.lane[i]); });
   }
   KOKKOS_FORCEINLINE_FUNCTION friend ArrayLanes operator-(A a, A b) {
-    return make([&](int i) { return a.lane[i] - b.lane[i]; });
+    return make([&](int i) { return wrapping(a.lane[i]) - wrapping(b.lane[i]); });
   }
   KOKKOS_FORCEINLINE_FUNCTION friend ArrayLanes operator*(A a, A b) {
-    return make([&](int i) { return a.lane[i] * b.lane[i]; });
+    return make([&](int i) { return wrapping(a.lane[i]) * wrapping(b.lane[i]); });
   }
   KOKKOS_FORCEINLINE_FUNCTION friend ArrayLanes operator/(A a, A b) {
     return make([&](int i) { return a.lane[i] / b.lane[i]; });

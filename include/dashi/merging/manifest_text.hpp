@@ -115,7 +115,7 @@ namespace detail {
 class ManifestParser {
  public:
   ManifestParser(std::string_view text, std::string const& file)
-      : cursor_(text, file, 0, 6), file_(file) {}
+      : cursor_(text, file, 0, 6) {}
 
   Manifest parse() {
     cursor_.set_subject("metadata", &subject_);
@@ -284,7 +284,6 @@ class ManifestParser {
   }
 
   io::JsonCursor cursor_;
-  std::string const& file_;
   std::string subject_ = "dashi.ledger";
   Manifest manifest_;
   std::vector<std::vector<io::Dtype>> dtypes_;
