@@ -3,3 +3,4 @@
 
 /// The whole library. Each module also has a header of its own.
 #include <dashi/core.hpp>
+#include <dashi/merging.hpp>

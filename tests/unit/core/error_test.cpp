@@ -22,11 +22,13 @@ TEST_CASE("text from files is safe on a terminal", "[error]") {
   CHECK(escaped("Gewicht\u00e4\u4e16\U0001f600") == "Gewicht\u00e4\u4e16\U0001f600");
   CHECK(escaped(std::string("a\nb\tc\x1b[31m\x7f\0", 12)) == "a\\x0ab\\x09c\\x1b[31m\\x7f\\x00");
   CHECK(escaped("back\\slash") == "back\\x5cslash");
-  CHECK(escaped("\xc2\x9b") == "\\xc2\\x9b");                    // a C1 control
-  CHECK(escaped("\xe2\x80\xae") == "\\xe2\\x80\\xae");           // right-to-left override
-  CHECK(escaped("\xe2\x80\xa8") == "\\xe2\\x80\\xa8");           // line separator
-  CHECK(escaped("\xff\xc0\xaf") == "\\xff\\xc0\\xaf");           // never in UTF-8
-  CHECK(escaped("\xe0\x80\x80") == "\\xe0\\x80\\x80");           // longer than needed
+  CHECK(escaped("\xc2\x9b") == "\\xc2\\x9b");           // a C1 control
+  CHECK(escaped("\xe2\x80\xae") == "\\xe2\\x80\\xae");  // right-to-left override
+  CHECK(escaped("\xe2\x80\xa8") == "\\xe2\\x80\\xa8");  // line separator
+  CHECK(escaped("\xff\xc0\xaf") == "\\xff\\xc0\\xaf");  // never in UTF-8
+  CHECK(escaped("\xe0\x80\x80") == "\\xe0\\x80\\x80");  // longer than needed
+  CHECK(escaped("\xe0\x9f\xbf") == "\\xe0\\x9f\\xbf");
+  CHECK(escaped("\xf0\x8f\xbf\xbf") == "\\xf0\\x8f\\xbf\\xbf");
   CHECK(escaped("\xed\xa0\x80") == "\\xed\\xa0\\x80");           // surrogate
   CHECK(escaped("\xf4\x90\x80\x80") == "\\xf4\\x90\\x80\\x80");  // above U+10FFFF
   CHECK(escaped("x\xe2\x82") == "x\\xe2\\x82");                  // cut short
