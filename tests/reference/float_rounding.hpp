@@ -56,7 +56,7 @@ Meaning meaning(std::uint32_t bits) {
 /// Rounds by looking through the table of all numbers of an 8- or 16-bit format.
 template <class T>
 class Rounding {
- public:
+public:
   Rounding() {
     for (std::uint32_t bits = 0;
          meaning<T>(bits).kind == Meaning::Kind::finite && bits < dashi::FloatFormat<T>::sign_mask;
@@ -96,7 +96,7 @@ class Rounding {
     return high % 2 == 0 ? high : high - 1;
   }
 
- private:
+private:
   std::vector<double> values_;
 };
 
