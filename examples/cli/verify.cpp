@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "arguments.hpp"
+#include "failure.hpp"
+#include "verbs.hpp"
+
+#include <dashi/io/byte_size.hpp>
+#include <dashi/io/checkpoint.hpp>
+#include <dashi/io/checkpoint_digest.hpp>
+#include <dashi/merging/soup.hpp>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cctype>
+
+namespace cli {
+
+namespace {
+
+namespace io = dashi::io;
+
+struct Arguments {
+  std::string file;
+  std::string digest;
+  bool headers = false;
+  io::ReadOptions read;
+};
+
+/// 64 hexadecimal digits in lower case; empty for none.
+std::string digest_argument(std::string text) {
+  for (char& c : text) {
+    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  if (!text.empty() &&
+      (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != std::string::npos)) {
+    usage_error("bad-digest", "--digest of " + std::to_string(text.size()) + " characters",
+                "64 hexadecimal digits", "dashi inspect --digest FILE prints it");
+  }
+  return text;
+}
+
+bool is_ledger(io::Checkpoint const& checkpoint) {
+  return !checkpoint.is_sharded() && checkpoint.metadata().contains("dashi.ledger");
+}
+
+/// Reads and checks everything that the ledger says of itself and of its members.
+std::string verify_ledger(Session& session, Arguments const& arguments) {
+  session.start_kokkos();
+  dashi::Soup::Options options;
+  options.workers = session.threads();
+  options.read = arguments.read;
+  dashi::Soup const soup = dashi::Soup::open(arguments.file, options);
+  dashi::merging::MergeOptions merge;
+  merge.workers = session.threads();
+  merge.memory_budget = session.memory();
+  soup.verify({}, merge, session.progress("verify"));
+  bool const recompute = soup.mode() == dashi::Soup::Mode::recompute;
+  return fmt::format("a soup's ledger with {} member{}: manifest, checksum and {}",
+                     soup.members().size(), soup.members().size() == 1 ? "" : "s",
+                     recompute ? "the digest of every member's file" : "every sum and list");
+}
+
+dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
+  expect_path("FILE", arguments.file);
+  std::string const expected = digest_argument(arguments.digest);
+  if (arguments.headers && !expected.empty()) {
+    usage_error("options-conflict", "--headers with --digest", "one of them",
+                "a digest needs all bytes to be read");
+  }
+  io::Checkpoint const checkpoint(arguments.file, arguments.read);
+  session.warn_all(checkpoint.warnings());
+  bool const read = !arguments.headers && !session.options.dry_run;
+  std::string const kind = is_ledger(checkpoint)     ? "ledger"
+                           : checkpoint.is_sharded() ? "sharded checkpoint"
+                                                     : "safetensors file";
+  std::vector<std::string> checked{
+      checkpoint.is_sharded()
+          ? fmt::format("the index and the headers of {} shards", checkpoint.files().size())
+          : "the header"};
+  std::string digest;
+  if (read) {
+    digest = io::checkpoint_digest(checkpoint, static_cast<std::size_t>(session.threads()),
+                                   session.progress("verify"));
+    checkpoint.expect_unchanged();
+    checked.push_back(
+        fmt::format("{} of tensor data could be read", io::format_bytes(checkpoint.bytes())));
+    if (is_ledger(checkpoint)) {
+      checked.push_back(verify_ledger(session, arguments));
+    }
+  }
+  bool const compared = read && !expected.empty();
+  bool const equal = !compared || digest == expected;
+
+  std::string out = fmt::format("{}: {}, a {}\n", dashi::escaped(arguments.file),
+                                !equal                    ? "another digest"
+                                : session.options.dry_run ? "header is valid"
+                                                          : "valid",
+                                kind);
+  for (std::string const& text : checked) {
+    out += row("checked", text);
+  }
+  if (read) {
+    out += row("digest", digest + (compared && equal ? ", as expected" : ""));
+  }
+  if (!equal) {
+    out += row("expected", expected);
+  }
+  session.say(out);
+  Json object{{"verb", "verify"},
+              {"file", arguments.file},
+              {"kind", kind},
+              {"valid", true},
+              {"checked", checked},
+              {"tensors", checkpoint.tensors().size()},
+              {"bytes", checkpoint.bytes()}};
+  if (session.options.dry_run) {
+    object["dry_run"] = true;
+  }
+  if (read) {
+    object["digest"] = digest;
+  }
+  if (compared) {
+    object["expected_digest"] = expected;
+    object["equal"] = equal;
+  }
+  session.report(object);
+  return equal ? dashi::ExitStatus::success : dashi::ExitStatus::negative;
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, Session& session) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* const verb = add_verb(
+      app, "verify", "check a checkpoint, an index with its shards, or a soup's ledger",
+      "  dashi verify model.safetensors\n  dashi verify model.safetensors.index.json --digest HEX");
+  verb->add_option("FILE", arguments->file,
+                   "safetensors file, index, ledger, or directory with one of them")
+      ->required();
+  verb->add_option("--digest", arguments->digest,
+                   "what the digest of the content must be; exit status 1 when it is another");
+  verb->add_flag("--headers", arguments->headers, "check headers only, do not read the data");
+  add_read_options(*verb, arguments->read);
+  on_verb(*verb, session, arguments, verify);
+}
+
+}  // namespace cli

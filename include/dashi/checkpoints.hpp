@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+/// Work on whole checkpoints, streaming within a memory budget: compare, convert, cut anew.
+#include <dashi/checkpoints/convert_dtype.hpp>
+#include <dashi/checkpoints/convert_plan.hpp>
+#include <dashi/checkpoints/difference.hpp>
+#include <dashi/checkpoints/difference_norms.hpp>
+#include <dashi/checkpoints/float_dtypes.hpp>
+#include <dashi/checkpoints/reshard.hpp>
+#include <dashi/checkpoints/rewrite.hpp>
+#include <dashi/checkpoints/stream_options.hpp>
