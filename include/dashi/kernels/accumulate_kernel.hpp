@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/core/float_convert.hpp>
+#include <dashi/kernels/array_lanes.hpp>
 #include <dashi/kernels/mean_report.hpp>
 #include <dashi/kernels/mean_stages.hpp>
 #include <dashi/kernels/window.hpp>
