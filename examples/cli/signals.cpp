@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "signals.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace cli {
+
+namespace {
+
+std::mutex directories_mutex;
+std::set<std::filesystem::path> directories;
+
+sigset_t ending_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGINT);
+  ::sigaddset(&set, SIGTERM);
+  ::sigaddset(&set, SIGHUP);
+  return set;
+}
+
+using Inode = std::pair<dev_t, ino_t>;
+
+std::set<Inode> open_files() {
+  std::set<Inode> out;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at("/proc/self/fd", error), end; !error && at != end;
+       at.increment(error)) {
+    struct stat s {};
+    if (::stat(at->path().c_str(), &s) == 0 && S_ISREG(s.st_mode)) {
+      out.emplace(s.st_dev, s.st_ino);
+    }
+  }
+  return out;
+}
+
+/// Only names of dashi's temporary files, and of those only files that this process has open.
+void remove_own_temporaries(std::filesystem::path const& directory, std::set<Inode> const& own) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end;
+       at.increment(error)) {
+    std::string const name = at->path().filename().string();
+    struct stat s {};
+    if (name.front() == '.' && name.ends_with(".tmp") && name.find(".dashi-") != name.npos &&
+        ::lstat(at->path().c_str(), &s) == 0 && own.contains({s.st_dev, s.st_ino})) {
+      ::unlink(at->path().c_str());
+    }
+  }
+}
+
+void wait_for_signal() {
+  sigset_t const set = ending_signals();
+  int signal = 0;
+  if (::sigwait(&set, &signal) != 0) {
+    return;
+  }
+  {
+    std::scoped_lock const lock(directories_mutex);
+    std::set<Inode> const own = open_files();
+    for (std::filesystem::path const& directory : directories) {
+      remove_own_temporaries(directory, own);
+    }
+  }
+  ::signal(signal, SIG_DFL);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  ::raise(signal);
+}
+
+}  // namespace
+
+void prepare_process() {
+  for (int descriptor = 0; descriptor <= 2; ++descriptor) {
+    if (::fcntl(descriptor, F_GETFD) < 0) {
+      [[maybe_unused]] int const opened = ::open("/dev/null", descriptor == 0 ? O_RDONLY : O_WRONLY);
+    }
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+}
+
+void clean_up_after_signal(std::filesystem::path const& output) {
+  std::scoped_lock const lock(directories_mutex);
+  bool const first = directories.empty();
+  directories.insert(output.has_parent_path() ? output.parent_path() : ".");
+  if (!first) {
+    return;
+  }
+  // Blocked here and so in every thread that starts later; a thread of its own waits for them and
+  // may do what a handler may not. A signal that the caller ignores (nohup) stays ignored.
+  sigset_t const all = ending_signals();
+  sigset_t wanted;
+  ::sigemptyset(&wanted);
+  for (int const signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) {
+      ::sigaddset(&wanted, signal);
+    }
+  }
+  ::pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
+  try {
+    std::thread(wait_for_signal).detach();
+  } catch (std::system_error const&) {
+    ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);  // then signals end the process at once
+  }
+}
+
+}  // namespace cli

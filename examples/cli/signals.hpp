@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <filesystem>
+
+namespace cli {
+
+/// Makes the process safe to run anywhere: descriptors 0 to 2 exist, so that no output file becomes
+/// "standard output"; a closed pipe and a file size limit are errors of the call, not signals.
+void prepare_process();
+
+/// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files that this process has open
+/// beside `output`, and then end the process as they always do (128 + n for the shell).
+void clean_up_after_signal(std::filesystem::path const& output);
+
+}  // namespace cli

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include "session.hpp"
+
+namespace cli {
+
+// Each adds one verb; its options live as long as the App.
+void add_inspect(CLI::App& app, Session& session);
+void add_diff(CLI::App& app, Session& session);
+void add_verify(CLI::App& app, Session& session);
+void add_convert(CLI::App& app, Session& session);
+void add_reshard(CLI::App& app, Session& session);
+void add_soup(CLI::App& app, Session& session);
+void add_merge(CLI::App& app, Session& session);
+void add_demo(CLI::App& app, Session& session);
+
+}  // namespace cli
