@@ -32,7 +32,8 @@ void add_global_options(CLI::App& app, Session& session, GlobalText& text) {
   app.add_option("--threads", o.threads, "threads, 0 for one a processor (default 0)")
       ->check(CLI::Range(0, 4096));
   app.add_option("--mem", text.memory, "memory for buffers, such as 512MB (default 1GiB or less)");
-  app.add_option("--seed", o.seed, "seed of everything random (default 1)");
+  app.add_option("--seed", o.seed, "seed of everything random (default 1)")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--device", o.device, "where to compute (default host)");
 }
 
@@ -42,6 +43,9 @@ void add_verbs(CLI::App& app, Session& session) {
   cli::add_verify(app, session);
   cli::add_convert(app, session);
   cli::add_reshard(app, session);
+  cli::add_soup(app, session);
+  cli::add_merge(app, session);
+  cli::add_demo(app, session);
 }
 
 /// Verbs below `app` at the place where the command line stopped making sense.

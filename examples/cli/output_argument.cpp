@@ -28,13 +28,24 @@ io::CheckpointOutput OutputArgument::checked() const {
   return output;
 }
 
-void add_output_argument(CLI::App& verb, OutputArgument& output) {
-  verb.add_option("OUT", output.path,
+namespace {
+
+void add_output(CLI::App& verb, char const* name, OutputArgument& output) {
+  verb.add_option(name, output.path,
                   "the file to write; with shards, their name without the numbers")
       ->required();
   verb.add_option("--shard-size", output.shard_size,
                   "largest shard, such as 2GB; without it one file is written");
   add_force(verb, output.force);
+}
+
+}  // namespace
+
+void add_output_argument(CLI::App& verb, OutputArgument& output) {
+  add_output(verb, "OUT", output);
+}
+void add_named_output(CLI::App& verb, OutputArgument& output) {
+  add_output(verb, "--out", output);
 }
 
 checkpoints::ReshardResult planned_output(std::string const& path,

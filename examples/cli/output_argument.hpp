@@ -25,6 +25,8 @@ struct OutputArgument {
   dashi::io::CheckpointOutput checked() const;
 };
 void add_output_argument(CLI::App& verb, OutputArgument& output);
+/// The same with --out OUT, for verbs with any number of inputs.
+void add_named_output(CLI::App& verb, OutputArgument& output);
 
 /// What writing tensors of these sizes would give.
 dashi::checkpoints::ReshardResult planned_output(std::string const& path,

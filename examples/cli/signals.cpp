@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 #include <set>
 #include <string>
@@ -19,8 +20,10 @@ namespace cli {
 
 namespace {
 
-std::mutex directories_mutex;
-std::set<std::filesystem::path> directories;
+std::mutex mutex;
+std::set<std::filesystem::path> directories;  // guarded by mutex
+std::filesystem::path folder_of_candidates;   // guarded by mutex
+std::atomic<pid_t> running_child{0};
 
 sigset_t ending_signals() {
   sigset_t set;
@@ -67,10 +70,17 @@ void wait_for_signal() {
     return;
   }
   {
-    std::scoped_lock const lock(directories_mutex);
+    if (pid_t const child = running_child; child > 0) {
+      ::kill(child, SIGTERM);
+    }
+    std::scoped_lock const lock(mutex);
     std::set<Inode> const own = open_files();
     for (std::filesystem::path const& directory : directories) {
       remove_own_temporaries(directory, own);
+    }
+    if (!folder_of_candidates.empty()) {
+      std::error_code ignored;
+      std::filesystem::remove_all(folder_of_candidates, ignored);
     }
   }
   ::signal(signal, SIG_DFL);
@@ -91,7 +101,7 @@ void prepare_process() {
 }
 
 void clean_up_after_signal(std::filesystem::path const& output) {
-  std::scoped_lock const lock(directories_mutex);
+  std::scoped_lock const lock(mutex);
   bool const first = directories.empty();
   directories.insert(output.has_parent_path() ? output.parent_path() : ".");
   if (!first) {
@@ -115,5 +125,12 @@ void clean_up_after_signal(std::filesystem::path const& output) {
     ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);  // then signals end the process at once
   }
 }
+
+void remove_folder_after_signal(std::filesystem::path const& folder) {
+  std::scoped_lock const lock(mutex);
+  folder_of_candidates = folder;
+}
+
+void end_with_us(pid_t child) noexcept { running_child = child; }
 
 }  // namespace cli

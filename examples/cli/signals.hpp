@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 
 namespace cli {
@@ -12,5 +14,11 @@ void prepare_process();
 /// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files that this process has open
 /// beside `output`, and then end the process as they always do (128 + n for the shell).
 void clean_up_after_signal(std::filesystem::path const& output);
+
+/// The same signals also remove this folder and what is in it; an empty path for none.
+void remove_folder_after_signal(std::filesystem::path const& folder);
+
+/// The same signals also end this child; 0 for none.
+void end_with_us(pid_t child) noexcept;
 
 }  // namespace cli

@@ -112,6 +112,15 @@ class Soup {
   /// What apply() would do; checks what can be checked without reading tensors.
   merging::SoupPlan plan(Change const& change) const;
 
+  /// What create() would do. Looks at the members' headers, not at `ledger`.
+  static merging::SoupPlan plan_creation(std::filesystem::path const& ledger, Mode mode,
+                                         std::vector<Addition> const& members,
+                                         Options const& options = {}) {
+    Soup soup(ledger, options);
+    soup.manifest_.mode = mode;
+    return soup.plan({.removals = {}, .additions = members});
+  }
+
   /// Writes the exact mean of the members. UsageError (2) for a soup without members or with a total
   /// weight that is not positive.
   merging::MergeResult publish(std::filesystem::path const& output, merging::MergeOptions options = {},
