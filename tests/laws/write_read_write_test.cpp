@@ -30,7 +30,8 @@ struct Tensor {
 
 /// Random names, dtypes, ranks 0 to 8, zero extents, bytes.
 std::vector<Tensor> random_tensors(std::mt19937& random) {
-  static std::vector<std::string> const pieces{"w", "bias", ".", "\"", "\xc3\xa9", "0", " ", "/"};
+  static std::vector<std::string> const pieces{"w",        "bias", ".k", "\"", "\\",
+                                               "\xc3\xa9", "0",    " ",  "/"};
   std::vector<Tensor> out;
   std::size_t const count = random() % 12;
   for (std::size_t i = 0; i < count; ++i) {
@@ -98,7 +99,7 @@ TEST_CASE("write, read, write gives the same file") {
     }
     auto const first = write(folder.path() / "first.safetensors", tensors, metadata, {});
     Checkpoint const once(first);
-    REQUIRE(once.warnings().empty());
+    REQUIRE(once.warnings() == std::vector<std::string>{});
     REQUIRE(once.metadata() == metadata);
     auto const back = read(once);
     REQUIRE(back.size() == tensors.size());
@@ -114,7 +115,7 @@ TEST_CASE("write, read, write gives the same file") {
     std::uint64_t const largest = 1 + random() % 200;
     auto const set = write(folder.path() / "set.safetensors", back, once.metadata(), largest);
     Checkpoint const sharded(set);
-    REQUIRE(sharded.warnings().empty());
+    REQUIRE(sharded.warnings() == std::vector<std::string>{});
     auto const third =
         write(folder.path() / "third.safetensors", read(sharded), sharded.metadata(), {});
     REQUIRE(contents(first) == contents(third));
