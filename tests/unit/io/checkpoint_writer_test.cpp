@@ -24,7 +24,7 @@ using dashi::reader_test::ScratchDirectory;
 using Shards = std::vector<std::vector<std::size_t>>;
 
 TEST_CASE("tensors are split as huggingface_hub splits them") {
-  // Compared with split_state_dict_into_shards_factory of huggingface_hub 0.26 on these sizes.
+  // Compared with split_state_dict_into_shards_factory of huggingface_hub 2.4.0 on these sizes.
   auto const split = [](std::vector<std::uint64_t> const& sizes, std::uint64_t largest) {
     return split_into_shards(sizes, largest);
   };
