@@ -156,10 +156,10 @@ dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
                                arguments.numbers.saturate ? "saturated" : "now infinite or NaN"));
     }
   }
-  session.say(fmt::format("{}: {}{} of {} tensors converted, {} from {}{}\n",
-                          dashi::escaped(result.path.string()),
-                          session.options.dry_run ? "would have " : "", grouped(plan.converted),
-                          grouped(plan.tensors.size()), io::format_bytes(plan.bytes_to_write),
+  session.say(fmt::format("{}: {} of {} tensors{} converted, {} from {}{}\n",
+                          dashi::escaped(result.path.string()), grouped(plan.converted),
+                          grouped(plan.tensors.size()), session.options.dry_run ? " would be" : "",
+                          io::format_bytes(plan.bytes_to_write),
                           io::format_bytes(checkpoint.bytes()),
                           result.shards == 1 ? "" : fmt::format(", {} shards", result.shards)));
   session.report(json_report(arguments, plan, result, digest, session.options.dry_run));

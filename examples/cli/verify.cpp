@@ -83,8 +83,10 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
     digest = io::checkpoint_digest(checkpoint, static_cast<std::size_t>(session.threads()),
                                    session.progress("verify"));
     checkpoint.expect_unchanged();
-    checked.push_back(
-        fmt::format("{} of tensor data could be read", io::format_bytes(checkpoint.bytes())));
+    if (checkpoint.bytes() > 0) {
+      checked.push_back(
+          fmt::format("{} of tensor data could be read", io::format_bytes(checkpoint.bytes())));
+    }
     if (is_ledger(checkpoint)) {
       checked.push_back(verify_ledger(session, arguments));
     }
