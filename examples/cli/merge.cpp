@@ -10,6 +10,7 @@
 #include <dashi/io/listing.hpp>
 #include <dashi/merging/greedy.hpp>
 #include <dashi/merging/merge.hpp>
+#include <dashi/merging/private_folder.hpp>
 #include <dashi/merging/uniform.hpp>
 #include <dashi/merging/weighted.hpp>
 
@@ -95,13 +96,10 @@ dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments, i
   merging::Greedy greedy;
   greedy.options = options;
   std::filesystem::path const out(arguments.output.path);
-  greedy.scratch = out.has_parent_path() ? out.parent_path() : std::filesystem::path(".");
-  greedy.score = [&](std::filesystem::path const& checkpoint) {
-    bool const candidate = checkpoint.parent_path().filename().string().starts_with(".dashi-");
-    remove_folder_after_signal(candidate ? checkpoint.parent_path() : std::filesystem::path());
-    session.end_progress();
-    return command(checkpoint);
-  };
+  merging::PrivateFolder const scratch(out.has_parent_path() ? out.parent_path() : ".");
+  remove_folder_after_signal(scratch.path());
+  greedy.scratch = scratch.path();
+  greedy.score = command;
   greedy.report = [&](merging::GreedyStep const& step) {
     std::string const& name = members[step.member].name;
     session.say(fmt::format("  {:<7} {}: own score {}, soup with it {}\n", step.kept ? "kept" : "left out",
@@ -114,7 +112,6 @@ dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments, i
   };
   session.start_kokkos();
   merging::MergePlan const plan = merging::plan_strategy(greedy, members, options);
-  remove_folder_after_signal({});
   return publish(session, arguments, plan, output, std::move(decisions));
 }
 

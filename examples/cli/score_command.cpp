@@ -108,13 +108,12 @@ class SpawnAttributes {
   explicit SpawnAttributes(int output) {
     ::posix_spawnattr_init(&attributes_);
     ::posix_spawn_file_actions_init(&actions_);
-    // The program ignores some signals and blocks others; its children are ordinary processes.
+    // What prepare_process() and clean_up_after_signal() changed is not for its children.
     sigset_t none;
     ::sigemptyset(&none);
     sigset_t ordinary = none;
-    for (int const signal : {SIGPIPE, SIGXFSZ, SIGINT, SIGTERM, SIGHUP}) {
-      ::sigaddset(&ordinary, signal);
-    }
+    ::sigaddset(&ordinary, SIGPIPE);
+    ::sigaddset(&ordinary, SIGXFSZ);
     ::posix_spawnattr_setsigmask(&attributes_, &none);
     ::posix_spawnattr_setsigdefault(&attributes_, &ordinary);
     ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -182,6 +181,9 @@ double ScoreCommand::operator()(std::filesystem::path const& checkpoint) const {
   dashi::io::retry_interrupted([&] { return ::waitpid(child, &status, 0); });
   end_with_us(0);
   if (WIFSIGNALED(status)) {
+    if (WTERMSIG(status) == SIGINT) {
+      end_like_child(SIGINT);
+    }
     fail(words_.front(), checkpoint, "ended by signal " + std::to_string(WTERMSIG(status)));
   }
   if (WEXITSTATUS(status) != 0) {

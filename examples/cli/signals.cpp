@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <string>
@@ -24,6 +25,7 @@ std::mutex mutex;
 std::set<std::filesystem::path> directories;  // guarded by mutex
 std::filesystem::path folder_of_candidates;   // guarded by mutex
 std::atomic<pid_t> running_child{0};
+std::atomic<bool> ending{false};
 
 sigset_t ending_signals() {
   sigset_t set;
@@ -70,6 +72,7 @@ void wait_for_signal() {
     return;
   }
   {
+    ending = true;
     if (pid_t const child = running_child; child > 0) {
       ::kill(child, SIGTERM);
     }
@@ -131,6 +134,20 @@ void remove_folder_after_signal(std::filesystem::path const& folder) {
   folder_of_candidates = folder;
 }
 
-void end_with_us(pid_t child) noexcept { running_child = child; }
+void end_with_us(pid_t child) noexcept {
+  running_child = child;
+  while (ending) {
+    ::pause();
+  }
+}
+
+void end_like_child(int signal) noexcept {
+  ::kill(::getpid(), signal);
+  constexpr int most_waits = 100;
+  for (int i = 0; i < most_waits && !ending; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  end_with_us(0);
+}
 
 }  // namespace cli

@@ -15,10 +15,15 @@ void prepare_process();
 /// beside `output`, and then end the process as they always do (128 + n for the shell).
 void clean_up_after_signal(std::filesystem::path const& output);
 
-/// The same signals also remove this folder and what is in it; an empty path for none.
+/// The same signals also remove this folder and what is in it.
 void remove_folder_after_signal(std::filesystem::path const& folder);
 
-/// The same signals also end this child; 0 for none.
+/// The same signals also end this child; 0 for none. Does not return when such a signal has come:
+/// the child's end is then no news.
 void end_with_us(pid_t child) noexcept;
+
+/// For a child that died of a signal meant for both, such as Ctrl-C: sends it to this process as well.
+/// Returns when this process ignores it.
+void end_like_child(int signal) noexcept;
 
 }  // namespace cli

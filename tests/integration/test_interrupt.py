@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""A signal in the middle of writing: nothing is left, the old output stays, the status is 128 + n."""
+
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from program_case import ProgramCase
+from safetensors_files import write_safetensors
+
+BYTES = 48 << 20
+
+
+class Interrupt(ProgramCase):
+    def setUp(self):
+        super().setUp()
+        for name in "abcd":
+            write_safetensors(self.path(name), {"w": ("F16", [BYTES // 2], name.encode() * BYTES)})
+
+    def command(self, *options):
+        models = [option for name in "abcd" for option in ("--model", name)]
+        return [self.program, "merge", "--method", "uniform", *models, "--out", "out", "--force", "--threads", "1", *options]
+
+    def start(self, command):
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def test_signals_while_writing(self):
+        self.path("out").write_bytes(b"old")
+        before = {name for name in os.listdir(self.folder)}
+        caught = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 3:
+            process = self.start(self.command())
+            time.sleep(0.04)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+            self.assertEqual(set(os.listdir(self.folder)), before)
+            if process.returncode == 0:
+                self.path("out").write_bytes(b"old")
+                continue
+            caught += 1
+            self.assertEqual((process.returncode, errors), (-number, b""))
+            self.assertEqual(self.path("out").read_bytes(), b"old")
+        self.assertGreater(caught, 0, "no run was slow enough to be interrupted")
+
+    def test_ignored_hangup_stays_ignored(self):
+        process = subprocess.Popen(["nohup", *self.command()], cwd=self.folder, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        self.assertEqual(process.wait(timeout=30), 0)
+        self.assertTrue(self.path("out").exists())
+
+    def test_a_running_score_command_ends_too(self):
+        self.path("score").write_text("#!/bin/sh\necho $$ > pid\nexec sleep 300\n")
+        self.path("score").chmod(0o755)
+        before = set(os.listdir(self.folder)) | {"pid"}
+        process = self.start([self.program, "merge", "--method", "greedy", "--model", "a", "--model", "b", "--out", "out",
+                              "--score", "./score {}"])
+        self.wait_for("pid")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, -signal.SIGTERM)
+        self.assertEqual(set(os.listdir(self.folder)), before)
+        self.assert_gone(int(self.path("pid").read_text()))
+
+    def test_candidates_of_a_greedy_soup_are_removed(self):
+        # The own scores come at once; the command sleeps when it gets the candidate.
+        self.path("score").write_text('#!/bin/sh\ncase "$1" in *candidate*) echo $$ > pid; exec sleep 300;; esac\necho 1\n')
+        self.path("score").chmod(0o755)
+        before = set(os.listdir(self.folder)) | {"pid"}
+        process = self.start([self.program, "merge", "--method", "greedy", "--model", "a", "--model", "b", "--out", "out",
+                              "--score", "./score {}"])
+        self.wait_for("pid")
+        self.assertEqual(len([n for n in os.listdir(self.folder) if n.startswith(".dashi-")]), 1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, -signal.SIGINT)
+        self.assertEqual(set(os.listdir(self.folder)), before)
+        self.assert_gone(int(self.path("pid").read_text()))
+
+    def wait_for(self, name):
+        until = time.monotonic() + 30
+        while not (self.path(name).exists() and self.path(name).read_text().endswith("\n")):
+            self.assertLess(time.monotonic(), until, f"no {name}")
+            time.sleep(0.01)
+
+    def assert_gone(self, process):
+        until = time.monotonic() + 10
+        while os.path.exists(f"/proc/{process}/exe") and time.monotonic() < until:
+            try:
+                with open(f"/proc/{process}/stat") as file:
+                    if file.read().rsplit(")", 1)[1].split()[0] == "Z":
+                        return
+            except OSError:
+                return
+            time.sleep(0.01)
+        self.assertFalse(os.path.exists(f"/proc/{process}/exe"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""`dashi merge`: linear, uniform, and greedy with a scoring command."""
+
+import itertools
+import json
+import stat
+import unittest
+
+from program_case import ProgramCase
+from safetensors_files import read_safetensors, write_safetensors
+from soup_files import SHAPES, exact_mean, make_member
+
+
+def contents_of(path) -> dict:
+    return {name: content for name, (_, _, content) in read_safetensors(path)[0].items()}
+
+
+class Merges(ProgramCase):
+    def setUp(self):
+        super().setUp()
+        self.members = [make_member(self.path(f"{name}.safetensors"), seed) for seed, name in enumerate("abc")]
+
+    def merge(self, *models, method="linear", out="out.safetensors", options=(), run=None):
+        models = [option for model in models for option in ("--model", model)]
+        return (run or self.dashi)("merge", "--method", method, *models, "--out", out, *options)
+
+    def refuse(self, *models, status, code, **settings):
+        return self.merge(*models, run=lambda *a: self.refused(*a, status=status, code=code), **settings)
+
+
+class Means(Merges):
+    def test_linear(self):
+        for weights in (("0.3", "0.7"), ("1", "-0.5"), ("0.00000001", "1")):
+            self.merge(*(f"{n}.safetensors={w}" for n, w in zip("ab", weights)), options=["--force"])
+            self.assertEqual(contents_of(self.path("out.safetensors")), exact_mean(self.members[:2], weights, "F16"))
+
+    def test_order_changes_no_byte(self):
+        models = [f"{n}.safetensors={w}" for n, w in zip("abc", ("0.1", "2", "-0.25"))]
+        written = set()
+        for order in itertools.permutations(models):
+            self.merge(*order, options=["--force"])
+            written.add(self.path("out.safetensors").read_bytes())
+        self.assertEqual(len(written), 1)
+
+    def test_uniform(self):
+        self.merge("a.safetensors", "b.safetensors", "c.safetensors", method="uniform")
+        self.assertEqual(contents_of(self.path("out.safetensors")), exact_mean(self.members, (1, 1, 1), "F16"))
+        self.refuse("a.safetensors=2", method="uniform", status=2, code="bad-weight")
+
+    def test_mixed_dtypes(self):
+        make_member(self.path("f.safetensors"), 7, "F32")
+        make_member(self.path("bf.safetensors"), 8, "BF16")
+        names = ("a.safetensors", "f.safetensors", "bf.safetensors")
+        self.refuse(*names, status=65, code="dtype-mismatch")
+        self.refuse(*names, options=["--dtype", "bf16", "--strict-dtype"], status=65, code="dtype-mismatch")
+        for dtype in ("F16", "BF16", "F32", "F64"):
+            self.merge(*names, options=["--dtype", dtype.lower(), "--force"])
+            self.assertEqual(contents_of(self.path("out.safetensors")),
+                             exact_mean([self.path(n) for n in names], (1, 1, 1), dtype))
+
+    def test_equals_sign_in_a_name(self):
+        self.path("a.safetensors").rename(self.path("a=b.safetensors"))
+        self.refuse("a=b.safetensors", status=2, code="bad-weight")
+        self.merge("a=b.safetensors=1", "b.safetensors=1")
+
+    def test_json(self):
+        report = self.merge("a.safetensors=0.5", "b.safetensors", run=self.json)
+        self.assertEqual((report["verb"], report["method"], report["output"]), ("merge", "linear", "out.safetensors"))
+        self.assertEqual([m["weight"] for m in report["members"]], ["0.5", "1"])
+        self.assertEqual(report["digests"], [self.json("inspect", "--digest", n)["digest"]
+                                             for n in ("a.safetensors", "b.safetensors")])
+        self.assertEqual(report["counts"], {"nan": 0, "infinite": 0, "overflowed": 0})
+        self.assertEqual(report["warnings"], [])
+        recipe = json.loads(read_safetensors(self.path("out.safetensors"))[1]["dashi.recipe"])
+        self.assertEqual(sorted(m["digest"] for m in recipe["members"]), sorted(report["digests"]))
+
+    def test_dry_run_writes_nothing(self):
+        before = self.contents()
+        plan = self.merge("a.safetensors=0.5", "b.safetensors", options=["--dry-run", "--dtype=f32"], run=self.json)
+        self.assertEqual({t["name"]: (t["from"], t["to"], t["averaged"]) for t in plan["tensors"]},
+                         {name: (["F16", "F16"], "F32", True) for name in SHAPES} |
+                         {"position_ids": (["I64", "I64"], "I64", False)})
+        self.assertEqual(plan["bytes_read"], 2 * self.json("inspect", "a.safetensors")["bytes"])
+        self.assertIn("matches", self.merge("a.safetensors", "b.safetensors", options=["--dry-run"]))
+        self.assertEqual(self.contents(), before)
+        self.refuse("a.safetensors", out="b.safetensors", options=["--dry-run"], status=73, code="cannot-create")
+
+    def test_refusals(self):
+        make_member(self.path("shape.safetensors"), 5, shapes=SHAPES | {"pos_embed": [12]})
+        make_member(self.path("fewer.safetensors"), 5, shapes={"pos_embed": [1, 3, 4]})
+        make_member(self.path("twin.safetensors"), 0, metadata={"x": "y"})
+        write_safetensors(self.path("nan.safetensors"), {
+            name: (dtype, shape, b"\x01\x7e" + data[2:] if name == "pos_embed" else data)
+            for name, (dtype, shape, data) in read_safetensors(self.path("b.safetensors"))[0].items()})
+        self.refuse("a.safetensors", "shape.safetensors", status=65, code="shape-mismatch")
+        self.refuse("a.safetensors", "fewer.safetensors", status=65, code="missing-tensor")
+        self.refuse("a.safetensors", "twin.safetensors", status=65, code="duplicate-member")
+        self.merge("a.safetensors", "twin.safetensors", out="twice", options=["--allow-duplicate"])
+        message = self.refuse("a.safetensors", "nan.safetensors", status=65, code="nonfinite")
+        self.assertIn("nan.safetensors: tensor 'pos_embed' element 0", message)
+        self.refuse("a.safetensors", "none.safetensors", status=66, code="no-such-file")
+        self.refuse("a.safetensors=1", "b.safetensors=-1", status=2, code="bad-weights")
+        self.refuse("a.safetensors", out="a.safetensors", options=["--force"], status=73, code="cannot-create")
+        self.refuse("a.safetensors", out="none/x", status=73, code="cannot-create")
+        self.refuse("a.safetensors", out="", status=2, code="empty-path")
+        self.refuse("a.safetensors", options=["--mem", "100B"], status=2, code="memory-budget")
+        self.refuse("a.safetensors", options=["--device", "cuda"], status=69, code="no-such-device")
+        self.refuse(status=2, code="usage")
+        self.refuse("a.safetensors", method="slurp", status=2, code="usage")
+
+    def test_a_hundred_thousand_arguments(self):
+        read_only = ["merge", "--method", "uniform", "--out", "o"] + ["--model", "x"] * 50_000
+        self.refused(*read_only, status=66, code="no-such-file")
+
+
+class Greedy(Merges):
+    """The score of a checkpoint is minus the distance of its alpha from 10."""
+
+    SCORE = """#!/usr/bin/env python3
+import json, struct, sys
+content = open(sys.argv[-1], "rb").read()
+(length,) = struct.unpack("<Q", content[:8])
+begin, end = json.loads(content[8:8 + length])["alpha"]["data_offsets"]
+print(-abs(struct.unpack("<f", content[8 + length + begin:8 + length + end])[0] - 10))
+"""
+
+    def setUp(self):
+        super().setUp()
+        for name, alpha in zip("wxyz", (8, 13, 9, 40)):
+            write_safetensors(self.path(f"{name}.safetensors"), {"alpha": ("F32", [], [alpha])})
+        script = self.path("score.py")
+        script.write_text(self.SCORE)
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+
+    def greedy(self, *models, score="./score.py {}", **settings):
+        return self.merge(*models, method="greedy", options=["--score", score], **settings)
+
+    def test_keeps_what_raises_the_score(self):
+        # y (9) is best, w (8) lowers it, x (13) gives 11 which is as good as 9, z (40) ruins it.
+        report = self.greedy(*(f"{n}.safetensors" for n in "wxyz"), run=self.json)
+        self.assertEqual({d["name"]: d["kept"] for d in report["decisions"]},
+                         {"y.safetensors": True, "w.safetensors": False, "x.safetensors": True, "z.safetensors": False})
+        self.assertEqual([d["own_score"] for d in report["decisions"]], [-1, -2, -3, -30])
+        self.assertEqual(contents_of(self.path("out.safetensors")),
+                         exact_mean([self.path("x.safetensors"), self.path("y.safetensors")], (1, 1), "F32"))
+        recipe = json.loads(read_safetensors(self.path("out.safetensors"))[1]["dashi.recipe"])
+        self.assertEqual((recipe["method"], len(recipe["members"])), ("greedy", 2))
+        self.assertEqual([n for n in self.contents() if n.startswith(".")], [])
+
+    def test_words_are_split_as_a_shell_does_but_no_shell_runs(self):
+        for number, score in enumerate(("'./score.py' {}", "./score.py  'two words' \"$HOME;\" {}", "./sc\\ore.py ''\t{}",
+                                        "env -i PATH=/usr/bin:/bin:/usr/local/bin sh -c './score.py \"$0\"' {}")):
+            with self.subTest(score=score):
+                self.greedy("w.safetensors", "y.safetensors", score=score, out=f"{number}.safetensors")
+        self.greedy("w.safetensors", score="./score.py {} ; touch oops {}", out="semicolon.safetensors")
+        self.assertFalse(self.path("oops").exists())
+
+    def test_bad_commands(self):
+        for score in ("", "./score.py", "'open {}", "\"open {}", "x {} \\"):
+            with self.subTest(score=score):
+                self.refuse("w.safetensors", method="greedy", options=["--score", score], status=2,
+                            code="bad-score-command")
+        self.refuse("w.safetensors", method="greedy", status=2, code="bad-score-command")
+        self.refuse("w.safetensors", options=["--score", "x {}"], status=2, code="bad-score-command")
+        self.refuse("w.safetensors=2", method="greedy", options=["--score", "x {}"], status=2, code="bad-weight")
+
+    def test_failing_commands(self):
+        for score in ("false {}", "no-such-program {}", "true {}", "echo one {}", "echo 1 2 {}", "sh -c 'kill -9 $$' {}",
+                      "sh -c 'echo 1; exit 3' {}", "sh -c 'yes | head -100000' {}"):
+            with self.subTest(score=score):
+                self.refuse("w.safetensors", "x.safetensors", method="greedy", options=["--score", score], status=70,
+                            code="score-failed")
+        self.refuse("w.safetensors", method="greedy", options=["--score", "sh -c 'echo nan' {}"], status=65,
+                    code="bad-score")
+
+    def test_misfits_are_refused_before_any_command_runs(self):
+        self.refuse("w.safetensors", "a.safetensors", method="greedy", options=["--score", "touch oops {}"],
+                    status=65, code="missing-tensor")
+
+
+if __name__ == "__main__":
+    unittest.main()
