@@ -41,7 +41,8 @@ format:                      ## clang-format 14
 	clang-format-14 -i $(sources)
 
 tidy: configure              ## naming and bug-prone patterns; needs clang-tidy-14
-	run-clang-tidy-14 -quiet -p build -j $(jobs) 'build/tests/headers/'
+	run-clang-tidy-14 -quiet -p build -j $(jobs) -extra-arg=-Wno-unknown-warning-option \
+	  -extra-arg=-idirafter"$$(g++ -print-file-name=include)" 'build/tests/headers/'
 
 bootstrap:                   ## installs what is missing
 	cmake/bootstrap
