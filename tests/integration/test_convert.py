@@ -108,6 +108,13 @@ class Convert(ProgramCase):
         tensors, _ = self.converted("--dtype", "f16")
         self.assertEqual(tensors["ids"][0], "I64")
 
+    def test_long_names_do_not_exhaust_the_stack(self):
+        self.file({"a" * 1024: ("F32", [1], [1])})
+        rule = ("--rule", "((a|b)*)=f16")
+        self.assertIn("1 of 1", self.dashi("convert", "in.safetensors", "out.safetensors", *rule))
+        self.file({"a" * 1025: ("F32", [1], [1])})
+        self.refused("convert", "in.safetensors", "out2.safetensors", *rule, status=65, code="name-too-long")
+
     def test_usage(self):
         self.file({"w": ("F32", [1], [1])})
         for arguments, code in ((["--rule", "(=f16"], "bad-regex"), (["--rule", "w"], "bad-rule"),

@@ -110,7 +110,7 @@ inline void expect_float_target(io::Dtype dtype, std::string const& place) {
 }
 
 /// std::regex recurses once a character; a longer name might exhaust the stack.
-inline constexpr std::size_t longest_matched_name = 4096;
+inline constexpr std::size_t longest_matched_name = 1024;
 
 inline io::Dtype planned_dtype(io::Checkpoint const& checkpoint, io::TensorInfo const& info,
                                ConvertRequest const& request) {
