@@ -258,10 +258,20 @@ dashi::ExitStatus demo(Session& session, Arguments const& arguments) {
                           .advice = "choose another --out"});
   }
   session.will_write(folder / "report.html");
-  std::vector<fs::path> const members =
-      arguments.data.empty() ? make_members(folder, made_members, session.options.seed,
-                                            session.threads(), session.progress("make members"))
-                             : find_members(arguments.data);
+  std::vector<fs::path> members;
+  if (arguments.data.empty()) {
+    members = make_members(folder, made_members, session.options.seed, session.threads(),
+                           session.progress("make members"));
+  } else {
+    FoundMembers found = find_members(arguments.data);
+    members = std::move(found.members);
+    if (!found.others.empty()) {
+      session.warn(fmt::format("{} of {} checkpoints have other tensors or dtypes than {} and are "
+                               "left out",
+                               found.others.size(), found.others.size() + members.size(),
+                               members.front().filename().string()));
+    }
+  }
   session.end_progress();
   Demo story(session, folder, members);
   DemoStory& told = story.story();

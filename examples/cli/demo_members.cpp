@@ -11,6 +11,7 @@
 #include <dashi/merging/chunk_pool.hpp>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -52,6 +53,17 @@ std::vector<io::TensorSpec> small_dit() {
 }
 
 enum Purpose : std::uint16_t { base_weights = 1, fine_tuning = 2 };
+
+/// Equal for checkpoints with the same tensor names, dtypes and shapes.
+std::string form_of(io::SafetensorsHeader const& header) {
+  std::string out;
+  for (std::uint32_t const i : header.by_name) {
+    io::TensorInfo const& tensor = header.tensors[i];
+    out += std::to_string(tensor.name.size()) + " " + tensor.name + " " +
+           std::string(io::name(tensor.dtype)) + io::shape_text(tensor.shape) + "\n";
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -97,14 +109,11 @@ std::vector<std::filesystem::path> make_members(std::filesystem::path const& fol
   return paths;
 }
 
-std::vector<std::filesystem::path> find_members(std::filesystem::path const& folder) {
+FoundMembers find_members(std::filesystem::path const& folder) {
   std::vector<std::filesystem::path> paths;
   std::error_code error;
   for (auto const& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".safetensors" &&
-        !io::SafetensorsFile(entry.path())
-             .header()
-             .metadata.contains(std::string(io::ledger_metadata_key))) {
+    if (entry.path().extension() == ".safetensors") {
       paths.push_back(entry.path());
     }
   }
@@ -118,12 +127,34 @@ std::vector<std::filesystem::path> find_members(std::filesystem::path const& fol
                           .advice = "give a folder of checkpoints"});
   }
   std::sort(paths.begin(), paths.end());
-  if (paths.size() < 3) {
-    usage_error("too-few-members",
-                std::to_string(paths.size()) + " checkpoints in " + folder.string(), "at least 3",
-                "give a folder of fine-tuned checkpoints of one model");
+  std::map<std::string, std::vector<std::filesystem::path>> alike;
+  std::string largest;
+  for (std::filesystem::path const& path : paths) {
+    io::SafetensorsFile const file(path);
+    if (file.header().metadata.contains(std::string(io::ledger_metadata_key))) {
+      continue;
+    }
+    std::string const form = form_of(file.header());
+    std::vector<std::filesystem::path>& group = alike[form];
+    group.push_back(path);
+    if (largest.empty() || group.size() > alike[largest].size()) {
+      largest = form;
+    }
   }
-  return paths;
+  FoundMembers found{alike[largest], {}};
+  if (found.members.size() < 3) {
+    usage_error("too-few-members",
+                std::to_string(found.members.size()) + " checkpoints of one model in " +
+                    folder.string(),
+                "at least 3", "give a folder of fine-tuned checkpoints");
+  }
+  for (auto const& [form, group] : alike) {
+    if (form != largest) {
+      found.others.insert(found.others.end(), group.begin(), group.end());
+    }
+  }
+  std::sort(found.others.begin(), found.others.end());
+  return found;
 }
 
 }  // namespace cli

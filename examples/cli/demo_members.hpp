@@ -16,7 +16,13 @@ std::vector<std::filesystem::path> make_members(std::filesystem::path const& fol
                                                 std::uint64_t seed, int threads,
                                                 dashi::io::Progress& progress);
 
-/// The checkpoints of a folder, by name: every .safetensors file that is no ledger.
-std::vector<std::filesystem::path> find_members(std::filesystem::path const& folder);
+struct FoundMembers {
+  std::vector<std::filesystem::path> members;
+  std::vector<std::filesystem::path> others;  ///< checkpoints of another form
+};
+
+/// The largest set of checkpoints in a folder that agree in names, dtypes and shapes, at least three,
+/// sorted; of sets of one size that of the first name. Ledgers do not count.
+FoundMembers find_members(std::filesystem::path const& folder);
 
 }  // namespace cli

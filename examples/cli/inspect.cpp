@@ -45,13 +45,6 @@ std::string counted(std::uint64_t number, char const* what) {
   return fmt::format("{} {}{}", grouped(number), what, number == 1 ? "" : "s");
 }
 
-/// At most `limit` bytes of a value, on one line.
-std::string shortened(std::string const& text, std::size_t limit) {
-  std::string const cut = text.size() > limit ? text.substr(0, limit) : text;
-  return dashi::escaped(cut) +
-         (text.size() > limit ? fmt::format("... ({} bytes)", text.size()) : "");
-}
-
 std::string tensor_lines(io::Checkpoint const& checkpoint, std::size_t limit) {
   auto const& tensors = checkpoint.tensors();
   std::size_t const shown = std::min(limit, tensors.size());

@@ -130,12 +130,27 @@ bool asks_for_json(int argc, char** argv) {
   return false;
 }
 
+/// Programs that were compiled for newer processors end with an illegal instruction on older ones.
+void expect_processor() {
+#if defined(__AVX2__) && defined(__GNUC__)
+  if (__builtin_cpu_supports("avx2") == 0) {
+    throw dashi::VendorError({.code = "processor-too-old",
+                              .file = {},
+                              .place = {},
+                              .found = "a processor without AVX2",
+                              .expected = "one with AVX2, for which this program was compiled",
+                              .advice = "compile it with -DDASHI_MARCH= (empty)"});
+  }
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   cli::prepare_process();
   bool const json = asks_for_json(argc, argv);
   try {
+    expect_processor();
     Session session;
     GlobalText text;
     CLI::App app("Adapts, trains and merges checkpoints of diffusion models, exactly.", "dashi");

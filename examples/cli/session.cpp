@@ -11,6 +11,9 @@
 #include <nlohmann/json.hpp>
 
 #include <unistd.h>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 #include <algorithm>
 #include <cerrno>
@@ -79,7 +82,11 @@ void Session::warn_all(std::vector<std::string> const& texts) {
 
 void Session::start_kokkos() {
   if (!state_->kokkos) {
-    // The streaming engine brings its own threads; a pool beside them would only spin.
+    // The streaming engine brings its own threads; a pool beside them would only spin. Kokkos asks
+    // OpenMP for a full team once, whatever the settings say.
+#if defined(_OPENMP)
+    ::omp_set_num_threads(1);
+#endif
     Kokkos::InitializationSettings settings;
     settings.set_num_threads(1).set_disable_warnings(true);
     state_->kokkos.emplace(settings);
@@ -128,6 +135,12 @@ std::string grouped(std::uint64_t number) {
     out.insert(at - 3, " ");
   }
   return out;
+}
+
+std::string shortened(std::string const& text, std::size_t limit) {
+  std::string const cut = text.size() > limit ? text.substr(0, limit) : text;
+  return dashi::escaped(cut) +
+         (text.size() > limit ? fmt::format("... ({} bytes)", text.size()) : "");
 }
 
 std::string short_number(double value) { return fmt::format("{:.6g}", value); }

@@ -81,7 +81,9 @@ bool write_all(int descriptor, std::string const& text);
 std::string row(std::string const& name, std::string const& value);
 /// 1541376 as "1 541 376".
 std::string grouped(std::uint64_t number);
-/// A number in JSON and for people with all digits that matter.
+/// At most `limit` bytes of a text, escaped.
+std::string shortened(std::string const& text, std::size_t limit);
+/// For people: six significant digits.
 std::string short_number(double value);
 
 }  // namespace cli

@@ -312,7 +312,7 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
   } else {
     merging::SoupDifference const& d = *verdict.difference;
     session.say(fmt::format("{}: {}: found {}, expected {}\n", dashi::escaped(file), dashi::escaped(d.place),
-                            dashi::escaped(d.found), dashi::escaped(d.expected)));
+                            shortened(d.found, 160), shortened(d.expected, 160)));
     object["difference"] = {{"place", d.place}, {"found", d.found}, {"expected", d.expected}};
   }
   if (published) {

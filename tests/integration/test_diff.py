@@ -92,7 +92,7 @@ class Diff(ProgramCase):
         self.assertIn("missing.safetensors",
                       self.refused("diff", "a.safetensors", "missing.safetensors", status=66, code="no-such-file"))
         self.refused("diff", "a.safetensors", "bad.safetensors", status=65, code="truncated")
-        self.refused("diff", "--mem", "1KB", "a.safetensors", "a.safetensors", status=2, code="too-little-memory")
+        self.refused("diff", "--mem", "1KB", "a.safetensors", "a.safetensors", status=2, code="memory-budget")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ inline int workers_within(StreamOptions const& options) {
   std::uint64_t const room = options.memory_budget / worker_bytes;
   if (room == 0) {
     throw UsageError(
-        {.code = "too-little-memory",
+        {.code = "memory-budget",
          .file = {},
          .place = {},
          .found = "a memory budget of " + std::to_string(options.memory_budget) + " bytes",
