@@ -2,6 +2,7 @@
 """The commit protocol from outside: order of calls, full disks, limits, links, races."""
 
 import fcntl
+import itertools
 import os
 import pathlib
 import re
@@ -82,6 +83,24 @@ class OutputRules(unittest.TestCase):
         self.expect(self.write(), 0)
         self.expect(self.write("--short-writes", out=self.folder / "short.safetensors"), 0)
         self.assertEqual(self.out.read_bytes(), (self.folder / "short.safetensors").read_bytes())
+
+    def test_memory_is_exhausted_at_every_allocation(self):
+        """F7: status 71, nothing changed, nothing left."""
+        for flags in itertools.product(([], ["--force"]), ([], ["--named"]), ([], ["--shards"])):
+            flags = sum(flags, [])
+            with self.subTest(" ".join(flags)):
+                if "--force" in flags:
+                    self.expect(self.write(*flags, seed="1"), 0)
+                before = harness.snapshot(self.folder)
+                for count in itertools.count():
+                    done = self.write(*flags, "--fail-allocation", str(count))
+                    if done.returncode == 0:
+                        break
+                    self.expect(done, 71)
+                    self.assertEqual(harness.snapshot(self.folder), before, f"allocation {count}")
+                self.assertGreater(count, 20)
+                for file in self.folder.iterdir():
+                    file.unlink()
 
     def test_full_disk(self):
         """E1 on a real file system of 1 MiB."""

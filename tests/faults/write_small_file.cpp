@@ -3,7 +3,7 @@
 // system call without waiting for Kokkos to start. Built by the tests of this folder.
 //
 //   write_small_file OUT SEED [--force] [--named] [--shards] [--short-writes] [--input FILE]
-//                    [--all-dtypes]
+//                    [--all-dtypes] [--fail-allocation N]
 
 #include <dashi/core/exit_status.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,10 +27,12 @@
 namespace {
 
 bool short_writes = false;
+long allocations_left = -1;  // until one fails; negative: none does
 
 int write_checkpoint(int argc, char** argv) {
   using namespace dashi::io;
   CheckpointOutput output;
+  long fail_at = -1;
   std::vector<TensorSpec> specs{{"a.weight", Dtype::f32, {16, 16}},
                                 {"b.weight", Dtype::bf16, {400}},
                                 {"c.bias", Dtype::u8, {3}}};
@@ -53,6 +56,8 @@ int write_checkpoint(int argc, char** argv) {
       }
     } else if (argument == "--short-writes") {
       short_writes = true;
+    } else if (argument == "--fail-allocation" && i + 1 < argc) {
+      fail_at = std::atol(argv[++i]);
     } else if (argument == "--input" && i + 1 < argc) {
       struct stat s {};
       if (::stat(argv[++i], &s) != 0) {
@@ -64,6 +69,7 @@ int write_checkpoint(int argc, char** argv) {
     }
   }
   auto const seed = static_cast<unsigned>(std::atoi(argv[2]));
+  allocations_left = fail_at;
   CheckpointWriter writer(argv[1], specs, {{"seed", argv[2]}}, output);
   for (std::size_t t = 0; t < specs.size(); ++t) {
     std::vector<std::byte> bytes(tensor_bytes(specs[t]));
@@ -85,6 +91,19 @@ extern "C" ssize_t pwrite(int file, void const* bytes, std::size_t size, off_t o
   return ::syscall(SYS_pwrite64, file, bytes, short_writes && size > 1 ? std::size_t{1} : size,
                    offset);
 }
+
+/// Fails once, at the allocation that --fail-allocation names.
+void* operator new(std::size_t size) {
+  if (allocations_left >= 0 && allocations_left-- == 0) {
+    throw std::bad_alloc();
+  }
+  if (void* const memory = std::malloc(size == 0 ? 1 : size)) {
+    return memory;
+  }
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 int main(int argc, char** argv) {
   if (argc < 3) {

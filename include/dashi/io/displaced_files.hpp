@@ -27,14 +27,15 @@ public:
   /// Moves `name` away. Throws IoError.
   void displace(std::string const& name) {
     moved_.reserve(moved_.size() + 1);
-    std::string hidden = directory_.temporary_name();
+    std::pair<std::string, std::string> moved(name, directory_.temporary_name());
     int const directory = directory_.descriptor();
-    if (retry_interrupted(
-            [&] { return ::renameat(directory, name.c_str(), directory, hidden.c_str()); }) != 0) {
+    if (retry_interrupted([&] {
+          return ::renameat(directory, name.c_str(), directory, moved.second.c_str());
+        }) != 0) {
       directory_.fail(errno, "cannot move " + name + " out of the way",
                       "check the directory's permissions");
     }
-    moved_.emplace_back(name, std::move(hidden));
+    moved_.push_back(std::move(moved));  // cannot fail: a file that is moved is remembered
   }
 
   /// Puts everything back, unless its name has been taken meanwhile.

@@ -64,7 +64,7 @@ public:
       do {
         temporary = directory_.temporary_name();
         if (link_unnamed(temporary) == 0) {
-          name_ = temporary;
+          name_ = std::move(temporary);
         } else if (errno != EEXIST) {
           fail_publish(errno);
         }
@@ -123,13 +123,13 @@ private:
   void open_named(mode_t mode) {
     constexpr int most_attempts = 100;
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
-      std::string const name = directory_.temporary_name();
+      std::string name = directory_.temporary_name();
       file_ = FileDescriptor(retry_interrupted([&] {
         return ::openat(directory_.descriptor(), name.c_str(),
                         O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC, mode);
       }));
       if (file_) {
-        name_ = name;
+        name_ = std::move(name);
         bool const locked = lock();
         identify();
         if (locked && identity_.st_nlink > 0) {
