@@ -162,7 +162,9 @@ dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
                           io::format_bytes(plan.bytes_to_write),
                           io::format_bytes(checkpoint.bytes()),
                           result.shards == 1 ? "" : fmt::format(", {} shards", result.shards)));
-  session.report(json_report(arguments, plan, result, digest, session.options.dry_run));
+  if (session.options.json) {
+    session.report(json_report(arguments, plan, result, digest, session.options.dry_run));
+  }
   return dashi::ExitStatus::success;
 }
 

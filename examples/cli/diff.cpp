@@ -160,7 +160,9 @@ dashi::ExitStatus diff(Session& session, Arguments const& arguments) {
                 session.progress("diff"));
   bool const equal = found.same_content() && (!arguments.metadata || found.metadata.empty());
   session.say(text_report(found, arguments, dry_run));
-  session.report(json_report(found, arguments, equal, dry_run));
+  if (session.options.json) {
+    session.report(json_report(found, arguments, equal, dry_run));
+  }
   return equal || dry_run ? dashi::ExitStatus::success : dashi::ExitStatus::negative;
 }
 

@@ -63,11 +63,15 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments, merging:
   session.say(fmt::format("{}: the exact mean of {} checkpoint{}, {}\n",
                           dashi::escaped(arguments.output.path), plan.members, plan.members == 1 ? "" : "s",
                           rate_text(plan.bytes_to_read + plan.bytes_to_write, seconds)));
+  Json const counts = counts_of(session, result, arguments.mean.numbers.saturate);
+  if (!session.options.json) {
+    return dashi::ExitStatus::success;
+  }
   Json object = json_of(plan, arguments.output.path);
   object["verb"] = "merge";
   object["seconds"] = seconds;
   object["digests"] = result.digests;
-  object["counts"] = counts_of(session, result, arguments.mean.numbers.saturate);
+  object["counts"] = counts;
   if (!decisions.empty()) {
     object["decisions"] = std::move(decisions);
   }
@@ -81,10 +85,12 @@ dashi::ExitStatus plan_only(Session& session, Arguments const& arguments, mergin
     text += row("greedy", "the plan is that of all members; the scores decide which are kept");
   }
   session.say(text);
-  Json object = json_of(plan, arguments.output.path);
-  object["verb"] = "merge";
-  object["dry_run"] = true;
-  session.report(object);
+  if (session.options.json) {
+    Json object = json_of(plan, arguments.output.path);
+    object["verb"] = "merge";
+    object["dry_run"] = true;
+    session.report(object);
+  }
   return dashi::ExitStatus::success;
 }
 

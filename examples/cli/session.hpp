@@ -55,7 +55,8 @@ class Session {
 
   /// Text on stdout unless --json. A closed pipe is not an error.
   void say(std::string const& text);
-  /// The one JSON object on stdout, with the warnings so far, when --json.
+  /// The one JSON object on stdout, with the warnings so far, when --json. Large objects are made
+  /// only then: nlohmann's destructor allocates, and so ends the program when memory is short.
   void report(Json object);
   /// One line on stderr, and part of the JSON object.
   void warn(std::string const& text);

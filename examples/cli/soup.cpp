@@ -212,7 +212,9 @@ dashi::ExitStatus plan_publication(Session& session, Arguments const& arguments,
   if (soup.mode() == merging::LedgerMode::recompute) {
     merging::MergePlan const plan = soup.plan_publication(options);
     session.say(text_of(plan, output, session));
-    object["plan"] = json_of(plan, output);
+    if (session.options.json) {
+      object["plan"] = json_of(plan, output);
+    }
   } else {
     merging::LedgerPublication const plan =
         merging::plan_ledger_publication(soup.manifest(), options, arguments.ledger);

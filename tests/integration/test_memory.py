@@ -3,6 +3,7 @@
 
 import os
 import random
+import resource
 import subprocess
 import time
 import unittest
@@ -85,6 +86,15 @@ class Memory(ProgramCase):
         self.expect_bounded("verify", self.names[0])
         self.expect_bounded("inspect", "--digest", self.names[0])
         self.expect_bounded("diff", self.names[0], self.names[0])
+
+    def test_too_little_memory_is_said_in_one_line(self):
+        write_safetensors(self.path("many"), {f"t{i}": ("U8", [0], b"") for i in range(100_000)})
+        for mebibytes in (40, 60, 90):
+            with self.subTest(mebibytes=mebibytes):
+                limit = mebibytes << 20
+                self.refused("merge", "--method", "uniform", "--model", "many", "--out", "out", status=71,
+                             code="out-of-memory",
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
 
 
 if __name__ == "__main__":
