@@ -37,7 +37,8 @@ struct Median {
 /// Each tensor comes from the member that moved it furthest from the base, by the root of the mean
 /// square: it needs the base, and tensors whole.
 struct Boldest {
-  static constexpr merging::MergeTraits traits{.form = merging::MergeForm::tensor, .needs_base = true};
+  static constexpr merging::MergeTraits traits{.form = merging::MergeForm::tensor,
+                                               .needs_base = true};
   static constexpr std::string_view name = "boldest";
 
   void merge(merging::MergeInput const& in, std::span<double> out) const {
@@ -64,7 +65,8 @@ static_assert(merging::require_merge_strategy<Boldest>());
 /// A checkpoint with one matrix, so that the example runs without files of yours.
 void write_small(std::string const& path, std::vector<float> const& weight) {
   dashi::io::SafetensorsWriter writer(
-      path, dashi::io::SafetensorsLayout({{"weight", dashi::io::Dtype::f32, {2, 2}}}), {.force = true});
+      path, dashi::io::SafetensorsLayout({{"weight", dashi::io::Dtype::f32, {2, 2}}}),
+      {.force = true});
   writer.write(0, 0, std::as_bytes(std::span(weight)));
   writer.commit();
 }
@@ -84,8 +86,10 @@ int main(int argc, char** argv) try {
     members.push_back(merging::open_member(files[i]));
   }
   merging::merge(Median{}, members, "median.safetensors", {}, {.force = true});
-  merging::merge(Boldest{}, members, "boldest.safetensors", {}, {.force = true}, merging::open_member(files[0]));
-  std::printf("wrote median.safetensors and boldest.safetensors from %zu members\n", members.size());
+  merging::merge(Boldest{}, members, "boldest.safetensors", {}, {.force = true},
+                 merging::open_member(files[0]));
+  std::printf("wrote median.safetensors and boldest.safetensors from %zu members\n",
+              members.size());
 } catch (std::exception const& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return static_cast<int>(dashi::exit_status(error));

@@ -62,17 +62,19 @@ int main(int argc, char** argv) {
     soup.publish(folder.path() / "after.safetensors");
 
     // The same with a ledger of exact sums: members need not be kept, except to remove them.
-    dashi::Soup sums = dashi::Soup::create(folder.path() / "sums.soup", dashi::Soup::Mode::accumulate);
+    dashi::Soup sums =
+        dashi::Soup::create(folder.path() / "sums.soup", dashi::Soup::Mode::accumulate);
     for (fs::path const& member : members) {
       sums.add(member);
     }
     sums.remove(members.back().string());
 
     for (dashi::merging::LedgerMember const& member : sums.members()) {
-      std::printf("%.12s  %s  %s\n", member.digest.c_str(), dashi::merging::text(member.weight).c_str(),
-                  member.name.c_str());
+      std::printf("%.12s  %s  %s\n", member.digest.c_str(),
+                  dashi::merging::text(member.weight).c_str(), member.name.c_str());
     }
-    bool const forgotten = bytes(folder.path() / "before.safetensors") == bytes(folder.path() / "after.safetensors");
+    bool const forgotten =
+        bytes(folder.path() / "before.safetensors") == bytes(folder.path() / "after.safetensors");
     std::printf("published before and after: %s\n", forgotten ? "the same bytes" : "different");
     return forgotten ? 0 : 1;
   } catch (std::exception const& error) {

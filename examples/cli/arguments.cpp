@@ -18,17 +18,20 @@ CLI::App* add_verb(CLI::App& app, std::string const& name, std::string const& su
                    std::string const& examples) {
   CLI::App* const verb = app.add_subcommand(name, summary);
   verb->fallthrough();
-  verb->footer("Example:\n" + examples +
-               "\n\nThe options of every verb (--dry-run, --json, --threads, --mem, ...) are listed by "
-               "'dashi --help'.");
+  verb->footer(
+      "Example:\n" + examples +
+      "\n\nThe options of every verb (--dry-run, --json, --threads, --mem, ...) are listed by "
+      "'dashi --help'.");
   return verb;
 }
 
 void add_read_options(CLI::App& verb, dashi::io::ReadOptions& options) {
-  verb.add_flag("--lenient", options.lenient,
-                "read, with a warning, white space before a header, unknown fields, a wrong total size");
-  verb.add_flag("--allow-links", options.allow_links,
-                "follow links of shards that leave the directory, as the Hugging Face cache has them");
+  verb.add_flag(
+      "--lenient", options.lenient,
+      "read, with a warning, white space before a header, unknown fields, a wrong total size");
+  verb.add_flag(
+      "--allow-links", options.allow_links,
+      "follow links of shards that leave the directory, as the Hugging Face cache has them");
 }
 
 void add_force(CLI::App& verb, bool& force) {
@@ -95,7 +98,8 @@ dashi::io::Dtype dtype_argument(std::string_view text) {
   if (auto const dtype = dashi::io::parse_dtype(upper)) {
     return *dtype;
   }
-  usage_error("bad-dtype", "the dtype " + dashi::io::in_quotes(text), "f32, bf16, f16, f64, f8_e4m3, ...");
+  usage_error("bad-dtype", "the dtype " + dashi::io::in_quotes(text),
+              "f32, bf16, f16, f64, f8_e4m3, ...");
 }
 
 std::optional<dashi::io::Dtype> mean_dtype_argument(std::string_view text) {

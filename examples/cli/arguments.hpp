@@ -25,7 +25,8 @@ CLI::App* add_verb(CLI::App& app, std::string const& name, std::string const& su
 
 /// What `action(arguments)` does when the verb is named. The arguments live as long as the program.
 template <class Arguments, class Action>
-void on_verb(CLI::App& verb, Session& session, std::shared_ptr<Arguments> arguments, Action action) {
+void on_verb(CLI::App& verb, Session& session, std::shared_ptr<Arguments> arguments,
+             Action action) {
   verb.callback([&session, arguments = std::move(arguments), action] {
     session.action = [&session, arguments, action] { return action(session, *arguments); };
   });

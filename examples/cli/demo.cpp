@@ -5,6 +5,7 @@
 #include "demo_memory.hpp"
 #include "demo_report.hpp"
 #include "failure.hpp"
+#include "soup_actions.hpp"
 #include "verbs.hpp"
 
 #include <dashi/io/byte_size.hpp>
@@ -12,7 +13,6 @@
 #include <dashi/io/input_file.hpp>
 #include <dashi/io/output_file.hpp>
 #include <dashi/io/sha256.hpp>
-#include <dashi/merging/soup.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -82,31 +82,32 @@ public:
     fs::path const with = folder_ / "all.safetensors";
     fs::path const again = folder_ / "removed.safetensors";
 
-    dashi::Soup soup = make("team.soup", merging::LedgerMode::recompute, others);
-    publish(soup, without, "publish " + counted(others.size()));
-    std::string const ledger_before = digest_of_file(folder_ / "team.soup");
-    timed("add one (hashes it)", io::Checkpoint(last).bytes(), [&] { soup.add(last); });
-    publish(soup, with, "publish " + counted(members_.size()));
-    soup.remove(last.string());
-    publish(soup, again, {});
+    fs::path const soup = make("team.soup", merging::LedgerMode::recompute, others);
+    publish(soup, without, others.size(), "publish " + counted(others.size()));
+    std::string const ledger_before = digest_of_file(soup);
+    timed("add one (hashes it)", io::Checkpoint(last).bytes(),
+          [&] { change_soup(soup, {.removals = {}, .additions = {{.file = last}}}, options_); });
+    publish(soup, with, members_.size(), "publish " + counted(members_.size()));
+    change_soup(soup, {.removals = {last.string()}, .additions = {}}, options_);
+    publish(soup, again);
     check("added " + last.filename().string() + " and removed it: the published soup", without,
           again);
-    check("... and the ledger", ledger_before, digest_of_file(folder_ / "team.soup"));
+    check("... and the ledger", ledger_before, digest_of_file(soup));
 
     std::vector<fs::path> const reversed(others.rbegin(), others.rend());
-    dashi::Soup const backwards = make("backwards.soup", merging::LedgerMode::recompute, reversed);
+    fs::path const backwards = make("backwards.soup", merging::LedgerMode::recompute, reversed);
     fs::path const other_order = folder_ / "backwards.safetensors";
-    publish(backwards, other_order, {});
+    publish(backwards, other_order);
     check("the members in the opposite order", without, other_order);
 
-    dashi::Soup fewer = make("unlearned.soup", merging::LedgerMode::recompute, members_);
-    fewer.remove(members_.front().string());
+    fs::path const fewer = make("unlearned.soup", merging::LedgerMode::recompute, members_);
+    change_soup(fewer, {.removals = {members_.front().string()}, .additions = {}}, options_);
     fs::path const unlearned = folder_ / "unlearned.safetensors";
-    publish(fewer, unlearned, {});
-    dashi::Soup const never =
+    publish(fewer, unlearned);
+    fs::path const never =
         make("never.soup", merging::LedgerMode::recompute, {members_.begin() + 1, members_.end()});
     fs::path const never_saw = folder_ / "never_saw.safetensors";
-    publish(never, never_saw, {});
+    publish(never, never_saw);
     check("unlearned " + members_.front().filename().string() + " against never having had it",
           never_saw, unlearned);
 
@@ -120,40 +121,43 @@ public:
 private:
   static std::string counted(std::size_t count) { return std::to_string(count) + " members"; }
 
-  dashi::Soup make(char const* name, merging::LedgerMode mode, std::vector<fs::path> const& files) {
+  fs::path make(char const* name, merging::LedgerMode mode, std::vector<fs::path> const& files) {
     std::vector<merging::SoupAddition> additions;
     for (fs::path const& file : files) {
       additions.push_back({.file = file});
     }
-    return dashi::Soup::create(folder_ / name, mode, additions, options_);
+    create_soup(folder_ / name, mode, additions, options_);
+    return folder_ / name;
   }
 
   void run_accumulating(std::vector<fs::path> const& others, fs::path const& last,
                         fs::path const& expected) {
-    dashi::Soup sums = make("sums.soup", merging::LedgerMode::accumulate, others);
-    std::uint64_t const ledger = fs::file_size(folder_ / "sums.soup");
-    std::string const before = digest_of_file(folder_ / "sums.soup");
+    fs::path const sums = make("sums.soup", merging::LedgerMode::accumulate, others);
+    std::uint64_t const ledger = fs::file_size(sums);
+    std::string const before = digest_of_file(sums);
     timed("add one to exact sums", io::Checkpoint(last).bytes() + 2 * ledger,
-          [&] { sums.add(last); });
+          [&] { change_soup(sums, {.removals = {}, .additions = {{.file = last}}}, options_); });
     timed("remove one from exact sums", io::Checkpoint(last).bytes() + 2 * ledger,
-          [&] { sums.remove(last.string()); });
+          [&] { change_soup(sums, {.removals = {last.string()}, .additions = {}}, options_); });
     fs::path const published = folder_ / "from_sums.safetensors";
-    publish(sums, published, {});
+    publish(sums, published);
     check("exact sums that keep no member (" + io::format_bytes(ledger) + ") publish the same",
           expected, published);
-    check("... and are the same after adding and removing", before,
-          digest_of_file(folder_ / "sums.soup"));
+    check("... and are the same after adding and removing", before, digest_of_file(sums));
   }
 
-  void publish(dashi::Soup const& soup, fs::path const& output, std::string const& label) {
+  /// With a label the time is told, and the rate of `members` files read and one written.
+  void publish(fs::path const& ledger, fs::path const& output, std::size_t members = 0,
+               std::string const& label = {}) {
     merging::MergeOptions options;
     options.workers = session_.threads();
     options.memory_budget = session_.memory();
     merging::PublishOptions file;
     file.force = true;
     double const bytes =
-        static_cast<double>(story_.member_bytes) * static_cast<double>(soup.members().size() + 1);
-    double const seconds = seconds_of([&] { soup.publish(output, options, file); });
+        static_cast<double>(story_.member_bytes) * static_cast<double>(members + 1);
+    double const seconds =
+        seconds_of([&] { publish_soup(ledger, output, options_, options, file); });
     if (!label.empty()) {
       note({label, seconds, bytes});
     }
@@ -266,10 +270,11 @@ dashi::ExitStatus demo(Session& session, Arguments const& arguments) {
     FoundMembers found = find_members(arguments.data);
     members = std::move(found.members);
     if (!found.others.empty()) {
-      session.warn(fmt::format("{} of {} checkpoints have other tensors or dtypes than {} and are "
-                               "left out",
-                               found.others.size(), found.others.size() + members.size(),
-                               members.front().filename().string()));
+      session.warn(
+          fmt::format("{} of {} checkpoints have other tensors or dtypes than {} and are "
+                      "left out",
+                      found.others.size(), found.others.size() + members.size(),
+                      members.front().filename().string()));
     }
   }
   session.end_progress();

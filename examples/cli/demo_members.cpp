@@ -143,10 +143,10 @@ FoundMembers find_members(std::filesystem::path const& folder) {
   }
   FoundMembers found{alike[largest], {}};
   if (found.members.size() < 3) {
-    usage_error("too-few-members",
-                std::to_string(found.members.size()) + " checkpoints of one model in " +
-                    folder.string(),
-                "at least 3", "give a folder of fine-tuned checkpoints");
+    usage_error(
+        "too-few-members",
+        std::to_string(found.members.size()) + " checkpoints of one model in " + folder.string(),
+        "at least 3", "give a folder of fine-tuned checkpoints");
   }
   for (auto const& [form, group] : alike) {
     if (form != largest) {

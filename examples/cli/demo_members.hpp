@@ -21,8 +21,8 @@ struct FoundMembers {
   std::vector<std::filesystem::path> others;  ///< checkpoints of another form
 };
 
-/// The largest set of checkpoints in a folder that agree in names, dtypes and shapes, at least three,
-/// sorted; of sets of one size that of the first name. Ledgers do not count.
+/// The largest set of checkpoints in a folder that agree in names, dtypes and shapes, at least
+/// three, sorted; of sets of one size that of the first name. Ledgers do not count.
 FoundMembers find_members(std::filesystem::path const& folder);
 
 }  // namespace cli

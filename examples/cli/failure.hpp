@@ -7,8 +7,8 @@
 
 namespace cli {
 
-/// Says on one line of stderr what went wrong, as JSON with --json, and gives the exit status. To be
-/// called in a catch block; the one place where exceptions become statuses.
+/// Says on one line of stderr what went wrong, as JSON with --json, and gives the exit status. To
+/// be called in a catch block; the one place where exceptions become statuses.
 int report_current_exception(bool json);
 
 /// A mistake on the command line (exit status 2).

@@ -81,7 +81,8 @@ std::vector<std::string> names_of(CLI::App const& app, bool options) {
     std::string const& word = extras.front();
     bool const option = word.starts_with("-") && word != "-";
     std::string const name = word.substr(0, word.find('='));
-    found = (option ? "the unknown option " : "the unexpected argument ") + dashi::io::in_quotes(word);
+    found =
+        (option ? "the unknown option " : "the unexpected argument ") + dashi::io::in_quotes(word);
     if (std::string const meant = cli::nearest(name, names_of(app, option)); !meant.empty()) {
       advice = "did you mean " + meant + "?";
     }
@@ -111,7 +112,8 @@ int run(CLI::App& app, Session& session, GlobalText const& text) {
                        dashi::io::listing(names_of(app, false)),
                        "see dashi " + chosen.front()->get_name() + " --help");
     }
-    cli::usage_error("usage", "no verb", dashi::io::listing(names_of(app, false)), "see dashi --help");
+    cli::usage_error("usage", "no verb", dashi::io::listing(names_of(app, false)),
+                     "see dashi --help");
   }
   if (!text.memory.empty()) {
     session.options.memory = cli::size_argument("--mem", text.memory);
@@ -154,9 +156,12 @@ int main(int argc, char** argv) {
     Session session;
     GlobalText text;
     CLI::App app("Adapts, trains and merges checkpoints of diffusion models, exactly.", "dashi");
-    app.footer("Exit statuses: 0 success, 1 a negative answer, 2 usage, 65 bad data, 66 input missing, 69 device\n"
-               "missing, 70 internal error, 71 out of memory, 73 cannot create output, 74 I/O error, 77 no\n"
-               "permission. Example:\n  dashi inspect model.safetensors");
+    app.footer(
+        "Exit statuses: 0 success, 1 a negative answer, 2 usage, 65 bad data, 66 input missing, 69 "
+        "device\n"
+        "missing, 70 internal error, 71 out of memory, 73 cannot create output, 74 I/O error, 77 "
+        "no\n"
+        "permission. Example:\n  dashi inspect model.safetensors");
     add_global_options(app, session, text);
     add_verbs(app, session);
     try {

@@ -47,8 +47,8 @@ merging::MergeOptions MeanArguments::options(Session const& session) const {
   out.dtype = mean_dtype_argument(dtype);
   out.strict_dtype = strict_dtype;
   out.allow_duplicate = allow_duplicate;
-  out.nonfinite = numbers.propagate() ? merging::NonfinitePolicy::propagate
-                                      : merging::NonfinitePolicy::error;
+  out.nonfinite =
+      numbers.propagate() ? merging::NonfinitePolicy::propagate : merging::NonfinitePolicy::error;
   out.overflow = overflow_policy(numbers);
   out.memory_budget = session.memory();
   out.workers = session.threads();
@@ -56,8 +56,9 @@ merging::MergeOptions MeanArguments::options(Session const& session) const {
 }
 
 void add_mean_dtype(CLI::App& verb, MeanArguments& arguments) {
-  verb.add_option("--dtype", arguments.dtype,
-                  "of the averaged tensors: same (default; the members must agree), f32, bf16, f16 or f64");
+  verb.add_option(
+      "--dtype", arguments.dtype,
+      "of the averaged tensors: same (default; the members must agree), f32, bf16, f16 or f64");
 }
 
 void expect_writable(std::filesystem::path const& output, io::CheckpointOutput const& how) {
@@ -81,8 +82,9 @@ std::string text_of(merging::MergePlan const& plan, std::filesystem::path const&
     ++kind.tensors;
     kind.elements += tensor.elements();
   }
-  out += row("matches", fmt::format("{} tensors in all {} members, names and shapes agree; none is missing",
-                                    grouped(plan.tensors.size()), plan.members));
+  out += row("matches",
+             fmt::format("{} tensors in all {} members, names and shapes agree; none is missing",
+                         grouped(plan.tensors.size()), plan.members));
   for (auto const& [change, kind] : kinds) {
     out += row("dtype", fmt::format("{}: {} tensors, {} parameters", change, grouped(kind.tensors),
                                     grouped(kind.elements)));
@@ -131,8 +133,8 @@ Json counts_of(Session& session, merging::MergeResult const& result, bool satura
                              report.nan_inputs, report.infinite_inputs));
   }
   if (report.overflowed > 0) {
-    session.warn(fmt::format("{} results were too large for the dtype and are {} now", report.overflowed,
-                             saturate ? "its largest number" : "infinite"));
+    session.warn(fmt::format("{} results were too large for the dtype and are {} now",
+                             report.overflowed, saturate ? "its largest number" : "infinite"));
   }
   return {{"nan", report.nan_inputs},
           {"infinite", report.infinite_inputs},

@@ -4,8 +4,8 @@
 #include "arguments.hpp"
 #include "output_argument.hpp"
 
-#include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/mean_options.hpp>
+#include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/publish_plan.hpp>
 #include <dashi/merging/stream_tensors.hpp>
 
@@ -28,8 +28,8 @@ struct MeanArguments {
 };
 void add_mean_dtype(CLI::App& verb, MeanArguments& arguments);
 
-/// IoError (73) when the output's folder is missing or the output is there and is not to be replaced:
-/// what the writer would say, before anything is read.
+/// IoError (73) when the output's folder is missing or the output is there and is not to be
+/// replaced: what the writer would say, before anything is read.
 void expect_writable(std::filesystem::path const& output, dashi::io::CheckpointOutput const& how);
 
 /// The plan for people: members and weights, matches, dtypes, bytes, memory.
@@ -43,10 +43,10 @@ Json counts_of(Session& session, dashi::merging::MergeResult const& result, bool
 
 /// Publishing means reading everything once: says how long that took.
 class Stopwatch {
- public:
+public:
   double seconds() const;
 
- private:
+private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 std::string rate_text(std::uint64_t bytes, double seconds);

@@ -37,7 +37,8 @@ std::vector<merging::MergeMember> open_models(Session& session, Arguments const&
   for (std::string const& text : arguments.models) {
     WeightedPath const model = split_weight(text);
     if (arguments.method != "linear" && model.weight != merging::DecimalWeight{}) {
-      usage_error("bad-weight", "--model " + io::in_quotes(text) + " with --method " + arguments.method,
+      usage_error("bad-weight",
+                  "--model " + io::in_quotes(text) + " with --method " + arguments.method,
                   "no weight", "give --method linear for a weighted mean");
     }
     members.push_back(merging::open_member(model.path, model.weight, arguments.mean.read));
@@ -53,15 +54,17 @@ merging::PublishOptions publish_options(io::CheckpointOutput const& output) {
   return out;
 }
 
-dashi::ExitStatus publish(Session& session, Arguments const& arguments, merging::MergePlan const& plan,
-                          io::CheckpointOutput const& output, Json decisions) {
+dashi::ExitStatus publish(Session& session, Arguments const& arguments,
+                          merging::MergePlan const& plan, io::CheckpointOutput const& output,
+                          Json decisions) {
   session.start_kokkos();
   Stopwatch const watch;
   merging::MergeResult const result = merging::publish_mean(
       plan, arguments.output.path, publish_options(output), session.progress("merge"));
   double const seconds = watch.seconds();
   session.say(fmt::format("{}: the exact mean of {} checkpoint{}, {}\n",
-                          dashi::escaped(arguments.output.path), plan.members, plan.members == 1 ? "" : "s",
+                          dashi::escaped(arguments.output.path), plan.members,
+                          plan.members == 1 ? "" : "s",
                           rate_text(plan.bytes_to_read + plan.bytes_to_write, seconds)));
   Json const counts = counts_of(session, result, arguments.mean.numbers.saturate);
   if (!session.options.json) {
@@ -79,7 +82,8 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments, merging:
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus plan_only(Session& session, Arguments const& arguments, merging::MergePlan const& plan) {
+dashi::ExitStatus plan_only(Session& session, Arguments const& arguments,
+                            merging::MergePlan const& plan) {
   std::string text = text_of(plan, arguments.output.path, session);
   if (arguments.method == "greedy") {
     text += row("greedy", "the plan is that of all members; the scores decide which are kept");
@@ -94,7 +98,8 @@ dashi::ExitStatus plan_only(Session& session, Arguments const& arguments, mergin
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments, io::CheckpointOutput const& output,
+dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments,
+                                 io::CheckpointOutput const& output,
                                  std::vector<merging::MergeMember> members,
                                  merging::MergeOptions const& options) {
   ScoreCommand const command(arguments.score);
@@ -108,9 +113,9 @@ dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments, i
   greedy.score = command;
   greedy.report = [&](merging::GreedyStep const& step) {
     std::string const& name = members[step.member].name;
-    session.say(fmt::format("  {:<7} {}: own score {}, soup with it {}\n", step.kept ? "kept" : "left out",
-                            dashi::escaped(name), short_number(step.own_score),
-                            short_number(step.soup_score)));
+    session.say(fmt::format("  {:<7} {}: own score {}, soup with it {}\n",
+                            step.kept ? "kept" : "left out", dashi::escaped(name),
+                            short_number(step.own_score), short_number(step.soup_score)));
     decisions.push_back({{"name", name},
                          {"own_score", step.own_score},
                          {"soup_score", step.soup_score},
@@ -126,7 +131,8 @@ dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
   merging::MergeOptions const options = arguments.mean.options(session);
   bool const greedy = arguments.method == "greedy";
   if (greedy != !arguments.score.empty()) {
-    usage_error("bad-score-command", greedy ? "--method greedy without --score" : "--score without greedy",
+    usage_error("bad-score-command",
+                greedy ? "--method greedy without --score" : "--score without greedy",
                 greedy ? "a command with {} where the checkpoint's path goes" : "no --score");
   }
   if (greedy) {
@@ -136,9 +142,8 @@ dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
   expect_writable(arguments.output.path, output);
   // Also before a greedy soup starts its commands: members that do not fit are refused at once.
   merging::MergePlan const plan =
-      arguments.method == "linear"
-          ? merging::plan_strategy(merging::Weighted{}, members, options)
-          : merging::plan_strategy(merging::Uniform{}, members, options);
+      arguments.method == "linear" ? merging::plan_strategy(merging::Weighted{}, members, options)
+                                   : merging::plan_strategy(merging::Uniform{}, members, options);
   if (session.options.dry_run) {
     return plan_only(session, arguments, plan);
   }
@@ -151,13 +156,15 @@ dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
 
 void add_merge(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* const verb = add_verb(
-      app, "merge", "write an exact mean of checkpoints",
-      "  dashi merge --method linear --model a.safetensors=0.3 --model b.safetensors=0.7 --out ab.safetensors\n"
-      "  dashi merge --method greedy --model a.safetensors --model b.safetensors --score './score.py {}' "
-      "--out best.safetensors");
+  CLI::App* const verb = add_verb(app, "merge", "write an exact mean of checkpoints",
+                                  "  dashi merge --method linear --model a.safetensors=0.3 --model "
+                                  "b.safetensors=0.7 --out ab.safetensors\n"
+                                  "  dashi merge --method greedy --model a.safetensors --model "
+                                  "b.safetensors --score './score.py {}' "
+                                  "--out best.safetensors");
   verb->add_option("--method", arguments->method,
-                   "linear: the mean with the given weights; uniform: the plain mean; greedy: the plain mean\n"
+                   "linear: the mean with the given weights; uniform: the plain mean; greedy: the "
+                   "plain mean\n"
                    "of those that raise the score")
       ->required()
       ->check(CLI::IsMember({"linear", "uniform", "greedy"}));
@@ -166,14 +173,16 @@ void add_merge(CLI::App& app, Session& session) {
       ->required()
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb->add_option("--score", arguments->score,
-                   "for greedy: a command that prints the score of checkpoint {}, higher is better; split\n"
-                   "into words as a shell does, but run without one");
+  verb->add_option(
+      "--score", arguments->score,
+      "for greedy: a command that prints the score of checkpoint {}, higher is better; split\n"
+      "into words as a shell does, but run without one");
   add_named_output(*verb, arguments->output);
   add_mean_dtype(*verb, arguments->mean);
   verb->add_flag("--strict-dtype", arguments->mean.strict_dtype,
                  "refuse models that store a tensor in different dtypes");
-  verb->add_flag("--allow-duplicate", arguments->mean.allow_duplicate, "accept two models of the same content");
+  verb->add_flag("--allow-duplicate", arguments->mean.allow_duplicate,
+                 "accept two models of the same content");
   add_number_options(*verb, arguments->mean.numbers);
   add_read_options(*verb, arguments->mean.read);
   on_verb(*verb, session, arguments, merge);

@@ -44,9 +44,7 @@ void add_output(CLI::App& verb, char const* name, OutputArgument& output) {
 void add_output_argument(CLI::App& verb, OutputArgument& output) {
   add_output(verb, "OUT", output);
 }
-void add_named_output(CLI::App& verb, OutputArgument& output) {
-  add_output(verb, "--out", output);
-}
+void add_named_output(CLI::App& verb, OutputArgument& output) { add_output(verb, "--out", output); }
 
 checkpoints::ReshardResult planned_output(std::string const& path,
                                           std::vector<std::uint64_t> const& sizes,

@@ -82,7 +82,8 @@ void ProgressBar::start(std::uint64_t total) noexcept {
 
 void ProgressBar::run() {
   std::unique_lock lock(mutex_);
-  auto wait = terminal_ ? std::chrono::milliseconds(quiet_time) : std::chrono::milliseconds(line_time);
+  auto wait =
+      terminal_ ? std::chrono::milliseconds(quiet_time) : std::chrono::milliseconds(line_time);
   while (!stopped_.wait_for(lock, wait, [this] { return stop_; })) {
     draw();
     wait = terminal_ ? frame_time : std::chrono::milliseconds(line_time);
@@ -93,7 +94,8 @@ std::string ProgressBar::status() const {
   std::uint64_t const total = total_;
   std::uint64_t const done = std::min<std::uint64_t>(done_, total);
   double const seconds =
-      std::chrono::duration<double>(Clock::now().time_since_epoch() - Clock::duration(began_)).count();
+      std::chrono::duration<double>(Clock::now().time_since_epoch() - Clock::duration(began_))
+          .count();
   double const rate = static_cast<double>(done) / std::max(seconds, 1e-9);
   std::string out = fmt::format("{} of {}, {:.2f} GB/s", dashi::io::format_bytes(done),
                                 dashi::io::format_bytes(total), rate * 1e-9);
@@ -108,7 +110,8 @@ void ProgressBar::draw() {
   if (total == 0) {
     return;
   }
-  double const part = static_cast<double>(std::min<std::uint64_t>(done_, total)) / static_cast<double>(total);
+  double const part =
+      static_cast<double>(std::min<std::uint64_t>(done_, total)) / static_cast<double>(total);
   std::string const head = fmt::format("{} {:3.0f} %", label_, 100 * part);
   std::string const tail = status();
   if (!terminal_) {

@@ -17,7 +17,7 @@ namespace cli {
 /// line every ten seconds elsewhere. Nothing is drawn in the first half second, and the destructor
 /// takes the bar away. advance() is a relaxed atomic addition.
 class ProgressBar final : public dashi::io::Progress {
- public:
+public:
   explicit ProgressBar(std::string label);
   ~ProgressBar() override;
 
@@ -26,7 +26,7 @@ class ProgressBar final : public dashi::io::Progress {
     done_.fetch_add(bytes, std::memory_order_relaxed);
   }
 
- private:
+private:
   using Clock = std::chrono::steady_clock;
 
   void run();

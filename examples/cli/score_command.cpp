@@ -69,7 +69,8 @@ std::vector<std::string> shell_words(std::string const& text) {
     }
   }
   if (quote != '\0') {
-    usage_error("bad-score-command", std::string("--score has an open quote ") + quote, "its other half");
+    usage_error("bad-score-command", std::string("--score has an open quote ") + quote,
+                "its other half");
   }
   if (begun) {
     words.push_back(std::move(word));
@@ -104,7 +105,7 @@ std::string read_output(int descriptor) {
 }
 
 class SpawnAttributes {
- public:
+public:
   explicit SpawnAttributes(int output) {
     ::posix_spawnattr_init(&attributes_);
     ::posix_spawn_file_actions_init(&actions_);
@@ -131,7 +132,7 @@ class SpawnAttributes {
     return ::posix_spawnp(&child, arguments[0], &actions_, &attributes_, arguments, environ);
   }
 
- private:
+private:
   posix_spawnattr_t attributes_{};
   posix_spawn_file_actions_t actions_{};
 };

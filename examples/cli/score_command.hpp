@@ -10,17 +10,17 @@ namespace cli {
 /// A command whose standard output is the score of a checkpoint, for greedy soups.
 ///
 /// The text is split into words as a shell splits them ('...', "...", backslash); no shell runs and
-/// nothing else is expanded. `{}` in a word stands for the checkpoint's path. UsageError for an open
-/// quote, no words, or no `{}`.
+/// nothing else is expanded. `{}` in a word stands for the checkpoint's path. UsageError for an
+/// open quote, no words, or no `{}`.
 class ScoreCommand {
- public:
+public:
   explicit ScoreCommand(std::string const& text);
 
   /// Runs the command and waits. Throws Error (exit status 70) when it cannot be started, fails, is
   /// killed, or prints anything but one number.
   double operator()(std::filesystem::path const& checkpoint) const;
 
- private:
+private:
   std::vector<std::string> words_;
 };
 

@@ -28,15 +28,15 @@ struct GlobalOptions {
   bool json = false;
   bool quiet = false;
   bool version = false;
-  int threads = 0;             ///< 0: one for each processor
-  std::uint64_t memory = 0;    ///< bytes for buffers; 0: default_memory()
+  int threads = 0;           ///< 0: one for each processor
+  std::uint64_t memory = 0;  ///< bytes for buffers; 0: default_memory()
   std::uint64_t seed = 1;
   std::string device = "host";
 };
 
 /// What a verb needs of the program around it: options, progress, and the ways to say something.
 class Session {
- public:
+public:
   Session();
   ~Session();
   Session(Session const&) = delete;
@@ -67,7 +67,7 @@ class Session {
   /// After a signal, unfinished temporary files beside this output are removed.
   void will_write(std::filesystem::path const& output);
 
- private:
+private:
   struct State;
   std::unique_ptr<State> state_;
 };

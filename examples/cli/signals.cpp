@@ -96,7 +96,8 @@ void wait_for_signal() {
 void prepare_process() {
   for (int descriptor = 0; descriptor <= 2; ++descriptor) {
     if (::fcntl(descriptor, F_GETFD) < 0) {
-      [[maybe_unused]] int const opened = ::open("/dev/null", descriptor == 0 ? O_RDONLY : O_WRONLY);
+      [[maybe_unused]] int const opened =
+          ::open("/dev/null", descriptor == 0 ? O_RDONLY : O_WRONLY);
     }
   }
   ::signal(SIGPIPE, SIG_IGN);

@@ -22,8 +22,8 @@ void remove_folder_after_signal(std::filesystem::path const& folder);
 /// the child's end is then no news.
 void end_with_us(pid_t child) noexcept;
 
-/// For a child that died of a signal meant for both, such as Ctrl-C: sends it to this process as well.
-/// Returns when this process ignores it.
+/// For a child that died of a signal meant for both, such as Ctrl-C: sends it to this process as
+/// well. Returns when this process ignores it.
 void end_like_child(int signal) noexcept;
 
 }  // namespace cli

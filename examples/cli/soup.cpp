@@ -3,6 +3,7 @@
 #include "failure.hpp"
 #include "mean_report.hpp"
 #include "output_argument.hpp"
+#include "soup_actions.hpp"
 #include "verbs.hpp"
 
 #include <dashi/io/byte_size.hpp>
@@ -73,10 +74,12 @@ std::optional<merging::KeyMap> key_map(std::vector<std::string> const& renames) 
 std::string member_lines(merging::Manifest const& manifest) {
   std::string out;
   for (merging::LedgerMember const& member : manifest.members) {
-    out += row(member.digest.substr(0, 12),
-               fmt::format("weight {:<8} {}{}", merging::text(member.weight), dashi::escaped(member.name),
-                           member.keys.empty() ? ""
-                                               : fmt::format(", {} tensors renamed", member.keys.entries().size())));
+    out += row(
+        member.digest.substr(0, 12),
+        fmt::format("weight {:<8} {}{}", merging::text(member.weight), dashi::escaped(member.name),
+                    member.keys.empty()
+                        ? ""
+                        : fmt::format(", {} tensors renamed", member.keys.entries().size())));
   }
   return out;
 }
@@ -84,7 +87,8 @@ std::string member_lines(merging::Manifest const& manifest) {
 Json json_members(merging::Manifest const& manifest) {
   Json out = Json::array();
   for (merging::LedgerMember const& member : manifest.members) {
-    Json entry{{"digest", member.digest}, {"weight", merging::text(member.weight)}, {"name", member.name}};
+    Json entry{
+        {"digest", member.digest}, {"weight", merging::text(member.weight)}, {"name", member.name}};
     if (!member.keys.empty()) {
       entry["keys"] = member.keys.entries();
     }
@@ -106,9 +110,10 @@ std::string headline(Arguments const& arguments, merging::Manifest const& manife
                      merging::name(manifest.mode));
 }
 
-void tell(Session& session, char const* verb, Arguments const& arguments, dashi::Soup const& soup) {
-  session.say(headline(arguments, soup.manifest()) + member_lines(soup.manifest()));
-  session.report(json_soup(verb, arguments, soup.manifest()));
+void tell(Session& session, char const* verb, Arguments const& arguments,
+          merging::Manifest const& manifest) {
+  session.say(headline(arguments, manifest) + member_lines(manifest));
+  session.report(json_soup(verb, arguments, manifest));
 }
 
 void tell_plan(Session& session, char const* verb, Arguments const& arguments,
@@ -137,16 +142,18 @@ void tell_plan(Session& session, char const* verb, Arguments const& arguments,
 }
 
 /// Plans or does one change of an existing soup.
-dashi::ExitStatus change(Session& session, char const* verb, Arguments const& arguments, dashi::Soup soup,
+dashi::ExitStatus change(Session& session, char const* verb, Arguments const& arguments,
                          dashi::Soup::Change const& wanted) {
+  expect_path("the ledger", arguments.ledger);
   if (session.options.dry_run) {
-    tell_plan(session, verb, arguments, soup.plan(wanted));
+    tell_plan(session, verb, arguments, open(session, arguments).plan(wanted));
     return dashi::ExitStatus::success;
   }
   session.will_write(arguments.ledger);
   session.start_kokkos();
-  soup.apply(wanted, session.progress(std::string("soup ") + verb));
-  tell(session, verb, arguments, soup);
+  tell(session, verb, arguments,
+       change_soup(arguments.ledger, wanted, arguments.options(session),
+                   session.progress(std::string("soup ") + verb)));
   return dashi::ExitStatus::success;
 }
 
@@ -170,9 +177,8 @@ dashi::ExitStatus create(Session& session, Arguments const& arguments) {
   }
   session.will_write(arguments.ledger);
   session.start_kokkos();
-  dashi::Soup const soup =
-      dashi::Soup::create(arguments.ledger, mode, members, options, session.progress("soup new"));
-  tell(session, "new", arguments, soup);
+  tell(session, "new", arguments,
+       create_soup(arguments.ledger, mode, members, options, session.progress("soup new")));
   return dashi::ExitStatus::success;
 }
 
@@ -181,14 +187,12 @@ dashi::ExitStatus add(Session& session, Arguments const& arguments) {
   dashi::Soup::Addition addition{.file = arguments.file,
                                  .weight = merging::parse_weight(arguments.weight)};
   addition.keys = key_map(arguments.renames).value_or(merging::KeyMap());
-  return change(session, "add", arguments, open(session, arguments),
-                {.removals = {}, .additions = {addition}});
+  return change(session, "add", arguments, {.removals = {}, .additions = {addition}});
 }
 
 dashi::ExitStatus remove(Session& session, Arguments const& arguments) {
   expect_path("the member", arguments.old);
-  return change(session, "remove", arguments, open(session, arguments),
-                {.removals = {arguments.old}, .additions = {}});
+  return change(session, "remove", arguments, {.removals = {arguments.old}, .additions = {}});
 }
 
 dashi::ExitStatus replace(Session& session, Arguments const& arguments) {
@@ -198,14 +202,14 @@ dashi::ExitStatus replace(Session& session, Arguments const& arguments) {
   if (!arguments.weight.empty()) {
     weight = merging::parse_weight(arguments.weight);
   }
-  dashi::Soup soup = open(session, arguments);
-  dashi::Soup::Change const wanted =
-      soup.replacement(arguments.old, arguments.file, weight, key_map(arguments.renames));
-  return change(session, "replace", arguments, std::move(soup), wanted);
+  return change(
+      session, "replace", arguments,
+      open(session, arguments)
+          .replacement(arguments.old, arguments.file, weight, key_map(arguments.renames)));
 }
 
-dashi::ExitStatus plan_publication(Session& session, Arguments const& arguments, dashi::Soup const& soup,
-                                   merging::MergeOptions const& options) {
+dashi::ExitStatus plan_publication(Session& session, Arguments const& arguments,
+                                   dashi::Soup const& soup, merging::MergeOptions const& options) {
   std::filesystem::path const output(arguments.output.path);
   Json object = json_soup("publish", arguments, soup.manifest());
   object["dry_run"] = true;
@@ -251,7 +255,8 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments) {
   file.largest_shard = output.largest_shard;
   Stopwatch const watch;
   merging::MergeResult const result =
-      soup.publish(arguments.output.path, options, file, session.progress("soup publish"));
+      publish_soup(arguments.ledger, arguments.output.path, arguments.options(session), options,
+                   file, session.progress("soup publish"));
   double const seconds = watch.seconds();
   Json object = json_soup("publish", arguments, soup.manifest());
   object["output"] = arguments.output.path;
@@ -265,7 +270,7 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments) {
 }
 
 dashi::ExitStatus list(Session& session, Arguments const& arguments) {
-  tell(session, "list", arguments, open(session, arguments));
+  tell(session, "list", arguments, open(session, arguments).manifest());
   return dashi::ExitStatus::success;
 }
 
@@ -298,7 +303,8 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
   merging::SoupVerification verdict;
   if (!session.options.dry_run) {
     session.start_kokkos();
-    verdict = soup.verify(published, options, session.progress("soup verify"));
+    verdict = verify_soup(arguments.ledger, published, arguments.options(session), options,
+                          session.progress("soup verify"));
   }
   Json object = json_soup("verify", arguments, soup.manifest());
   std::string const& file = published ? arguments.published : arguments.ledger;
@@ -313,8 +319,9 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
                                 : "the ledger is sound"));
   } else {
     merging::SoupDifference const& d = *verdict.difference;
-    session.say(fmt::format("{}: {}: found {}, expected {}\n", dashi::escaped(file), dashi::escaped(d.place),
-                            shortened(d.found, 160), shortened(d.expected, 160)));
+    session.say(fmt::format("{}: {}: found {}, expected {}\n", dashi::escaped(file),
+                            dashi::escaped(d.place), shortened(d.found, 160),
+                            shortened(d.expected, 160)));
     object["difference"] = {{"place", d.place}, {"found", d.found}, {"expected", d.expected}};
   }
   if (published) {
@@ -325,8 +332,9 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
   return verdict.equal() ? dashi::ExitStatus::success : dashi::ExitStatus::negative;
 }
 
-CLI::App* soup_verb(CLI::App& soup, std::shared_ptr<Arguments> const& arguments, std::string const& name,
-                    std::string const& summary, std::string const& example) {
+CLI::App* soup_verb(CLI::App& soup, std::shared_ptr<Arguments> const& arguments,
+                    std::string const& name, std::string const& summary,
+                    std::string const& example) {
   CLI::App* const verb = add_verb(soup, name, summary, example);
   verb->add_option("LEDGER", arguments->ledger, "the soup's ledger, such as S.soup")->required();
   return verb;
@@ -374,7 +382,8 @@ void add_changes(CLI::App& soup, Session& session) {
   auto const removing = std::make_shared<Arguments>();
   verb = soup_verb(soup, removing, "remove", "take a member out, without a trace",
                    "  dashi soup remove S.soup b.safetensors\n  dashi soup remove S.soup 3f2a91");
-  verb->add_option("MEMBER", removing->old, "its file; in recompute mode also the beginning of its digest")
+  verb->add_option("MEMBER", removing->old,
+                   "its file; in recompute mode also the beginning of its digest")
       ->required();
   add_read_options(*verb, removing->mean.read);
   on_verb(*verb, session, removing, remove);
@@ -384,7 +393,8 @@ void add_changes(CLI::App& soup, Session& session) {
                    "  dashi soup replace S.soup --old b.safetensors --new n.safetensors");
   verb->add_option("--old", replacing->old, "the member that leaves")->required();
   verb->add_option("--new", replacing->file, "the checkpoint that enters")->required();
-  verb->add_option("--weight", replacing->weight, "of the new member (default: that of the old one)");
+  verb->add_option("--weight", replacing->weight,
+                   "of the new member (default: that of the old one)");
   add_entering_options(*verb, *replacing);
   on_verb(*verb, session, replacing, replace);
 }
@@ -409,10 +419,12 @@ void add_questions(CLI::App& soup, Session& session) {
 
   auto const verifying = std::make_shared<Arguments>();
   verifying->mean.dtype.clear();
-  verb = soup_verb(soup, verifying, "verify", "check the ledger, or whether a file is what the soup publishes",
+  verb = soup_verb(soup, verifying, "verify",
+                   "check the ledger, or whether a file is what the soup publishes",
                    "  dashi soup verify S.soup\n  dashi soup verify S.soup soup.safetensors");
   verb->add_option("PUBLISHED", verifying->published, "a file that 'soup publish' wrote");
-  verb->add_option("--dtype", verifying->mean.dtype, "with which it was published (default: what it says)");
+  verb->add_option("--dtype", verifying->mean.dtype,
+                   "with which it was published (default: what it says)");
   add_number_options(*verb, verifying->mean.numbers);
   add_read_options(*verb, verifying->mean.read);
   on_verb(*verb, session, verifying, verify);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "arguments.hpp"
 #include "failure.hpp"
+#include "soup_actions.hpp"
 #include "verbs.hpp"
 
 #include <dashi/io/byte_size.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/checkpoint_digest.hpp>
-#include <dashi/merging/soup.hpp>
+#include <dashi/merging/ledger_file.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -47,17 +48,17 @@ bool is_ledger(io::Checkpoint const& checkpoint) {
 /// Reads and checks everything that the ledger says of itself and of its members.
 std::string verify_ledger(Session& session, Arguments const& arguments) {
   session.start_kokkos();
-  dashi::Soup::Options options;
+  dashi::merging::LedgerOptions options;
   options.workers = session.threads();
   options.read = arguments.read;
-  dashi::Soup const soup = dashi::Soup::open(arguments.file, options);
   dashi::merging::MergeOptions merge;
   merge.workers = session.threads();
   merge.memory_budget = session.memory();
-  soup.verify({}, merge, session.progress("verify"));
-  bool const recompute = soup.mode() == dashi::Soup::Mode::recompute;
+  verify_soup(arguments.file, {}, options, merge, session.progress("verify"));
+  dashi::merging::Manifest const manifest = dashi::merging::LedgerFile(arguments.file).manifest();
+  bool const recompute = manifest.mode == dashi::merging::LedgerMode::recompute;
   return fmt::format("a soup's ledger with {} member{}: manifest, checksum and {}",
-                     soup.members().size(), soup.members().size() == 1 ? "" : "s",
+                     manifest.members.size(), manifest.members.size() == 1 ? "" : "s",
                      recompute ? "the digest of every member's file" : "every sum and list");
 }
 

@@ -5,10 +5,10 @@
 #include <dashi/core/error.hpp>
 #include <dashi/io/listing.hpp>
 
-#include <CLI/Version.hpp>
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 #include <openssl/crypto.h>
+#include <CLI/Version.hpp>
+#include <nlohmann/json.hpp>
 
 #include <map>
 #include <vector>
@@ -21,8 +21,8 @@ std::map<std::string, std::string> libraries() {
   int const f = FMT_VERSION;
   return {{"CLI11", CLI11_VERSION},
           {"fmt", fmt::format("{}.{}.{}", f / 10000, f / 100 % 100, f % 100)},
-          {"nlohmann-json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
-                                        NLOHMANN_JSON_VERSION_PATCH)},
+          {"nlohmann-json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
+                                        NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
           {"OpenSSL", ::OpenSSL_version(OPENSSL_VERSION_STRING)}};
 }
 
@@ -60,12 +60,13 @@ void print_version(Session& session) {
 
 void expect_device(std::string const& device) {
   if (device != "host") {
-    throw dashi::VendorError({.code = "no-such-device",
-                              .file = {},
-                              .place = "--device",
-                              .found = "no device " + dashi::io::in_quotes(device) + " in this build",
-                              .expected = "host",
-                              .advice = "see dashi --version"});
+    throw dashi::VendorError(
+        {.code = "no-such-device",
+         .file = {},
+         .place = "--device",
+         .found = "no device " + dashi::io::in_quotes(device) + " in this build",
+         .expected = "host",
+         .advice = "see dashi --version"});
   }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-/// Merging checkpoints: strategies, exact means and soups with a ledger, streaming within a memory budget.
+/// Merging checkpoints: strategies, exact means and soups with a ledger, streaming within a memory
+/// budget.
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/concept.hpp>
 #include <dashi/merging/decimal_weight.hpp>

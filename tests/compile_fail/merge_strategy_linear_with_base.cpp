@@ -5,6 +5,7 @@
 struct Halves {
   static constexpr dashi::merging::MergeTraits traits{.needs_base = true};
   static constexpr std::string_view name = "halves";
-  std::vector<dashi::merging::DecimalWeight> weights(std::span<dashi::merging::MergeMember const>) const;
+  std::vector<dashi::merging::DecimalWeight> weights(
+      std::span<dashi::merging::MergeMember const>) const;
 };
 static_assert(dashi::merging::require_merge_strategy<Halves>());

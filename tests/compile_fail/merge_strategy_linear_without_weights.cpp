@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// expect-error: MergeStrategy: a linear strategy must declare std::vector<dashi::merging::DecimalWeight> weights
+// expect-error: MergeStrategy: a linear strategy must declare
+// std::vector<dashi::merging::DecimalWeight> weights
 #include <dashi/merging/merge.hpp>
 
 struct Halves {

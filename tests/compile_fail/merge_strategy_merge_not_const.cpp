@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// expect-error: MergeStrategy: a strategy of form element or tensor must declare void merge\(dashi::merging::MergeInput const&, std::span<double> out\) const
+// expect-error: MergeStrategy: a strategy of form element or tensor must declare void
+// merge\(dashi::merging::MergeInput const&, std::span<double> out\) const
 #include <dashi/merging/concept.hpp>
 
 struct Median {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// expect-error: MergeStrategy: traits must be static constexpr and of type dashi::merging::MergeTraits
+// expect-error: MergeStrategy: traits must be static constexpr and of type
+// dashi::merging::MergeTraits
 #include <dashi/merging/concept.hpp>
 
 struct Median {

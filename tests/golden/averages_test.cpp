@@ -88,7 +88,8 @@ std::vector<std::int64_t> integers(std::vector<char const*> const& weights) {
 
 /// Elements whose reference mean has other bits than `wanted`.
 template <class In, class Out>
-std::size_t mismatches(std::vector<std::int64_t> const& weights, std::vector<std::vector<In>> const& members,
+std::size_t mismatches(std::vector<std::int64_t> const& weights,
+                       std::vector<std::vector<In>> const& members,
                        std::vector<Out> const& wanted) {
   dashi::reference::ExactMean mean;
   std::size_t wrong = 0;
@@ -127,7 +128,8 @@ TEMPLATE_TEST_CASE("published means have the golden bits, in any order of the me
   PrivateFolder const folder(std::filesystem::temp_directory_path());
   auto const dtype = file.header().find("in0")->dtype;
   auto const values = inputs<TestType>(file, 4);
-  auto const published = [&](std::vector<char const*> const& weights, MergeOptions const& options, bool reversed) {
+  auto const published = [&](std::vector<char const*> const& weights, MergeOptions const& options,
+                             bool reversed) {
     std::vector<MergeMember> members;
     for (std::size_t i = 0; i < weights.size(); ++i) {
       members.push_back(dashi::test::write_member(
@@ -145,13 +147,14 @@ TEMPLATE_TEST_CASE("published means have the golden bits, in any order of the me
       INFO(set.name);
       auto const merged = published(set.weights, {.overflow = OverflowPolicy::propagate}, reversed);
       using Bits = typename FloatFormat<TestType>::Bits;
-      CHECK(dashi::test::read_values<Bits>(merged, "x") == read<Bits>(file, std::string("mean.") + set.name));
+      CHECK(dashi::test::read_values<Bits>(merged, "x") ==
+            read<Bits>(file, std::string("mean.") + set.name));
     }
     using Bits = typename FloatFormat<typename G::Other>::Bits;
-    auto const merged = published({"1", "1", "1", "1"},
-                                  {.dtype = file.header().find(G::other_dtype)->dtype,
-                                   .overflow = OverflowPolicy::propagate},
-                                  reversed);
+    auto const merged = published(
+        {"1", "1", "1", "1"},
+        {.dtype = file.header().find(G::other_dtype)->dtype, .overflow = OverflowPolicy::propagate},
+        reversed);
     CHECK(dashi::test::read_values<Bits>(merged, "x") == read<Bits>(file, G::other_dtype));
   }
 }

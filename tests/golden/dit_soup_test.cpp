@@ -24,7 +24,8 @@ using namespace dashi::test;
 namespace {
 
 template <class T>
-std::size_t wrong_elements(std::vector<MergeMember> const& members, dashi::io::Checkpoint const& merged) {
+std::size_t wrong_elements(std::vector<MergeMember> const& members,
+                           dashi::io::Checkpoint const& merged) {
   std::vector<DecimalWeight> weights;
   for (MergeMember const& member : members) {
     weights.push_back(member.weight);
@@ -51,10 +52,11 @@ std::size_t wrong_elements(std::vector<MergeMember> const& members, dashi::io::C
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a soup of real checkpoints is the rational mean in every element", "", Float16, float) {
+TEMPLATE_TEST_CASE("a soup of real checkpoints is the rational mean in every element", "", Float16,
+                   float) {
   bool const half = sizeof(TestType) == 2;
-  std::vector<char const*> const weights = half ? std::vector{"1", "0.3", "2", "0.75", "-0.05"}
-                                                : std::vector{"0.3", "0.3", "0.4"};
+  std::vector<char const*> const weights =
+      half ? std::vector{"1", "0.3", "2", "0.75", "-0.05"} : std::vector{"0.3", "0.3", "0.4"};
   std::vector<MergeMember> members;
   for (std::size_t m = 0; m < weights.size(); ++m) {
     members.push_back(open_member(shared_data("data/dit_shards/shard_" + std::to_string(m) +

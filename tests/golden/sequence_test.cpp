@@ -46,26 +46,30 @@ std::vector<std::byte> bytes_of(io::Checkpoint const& checkpoint, std::string co
 
 /// A folder with the four inputs as checkpoints of one tensor 'x'.
 class GoldenFiles {
- public:
+public:
   explicit GoldenFiles(char const* folder)
       : golden_(dashi::test::shared_data(std::string(folder) + "/averages.safetensors")),
         folder_(std::filesystem::temp_directory_path()) {
     for (std::string const name : {"in0", "in1", "in2", "in3"}) {
       io::TensorInfo const& info = golden_.find(name)->info;
-      dashi::test::write_member(file(name), {{"x", info.dtype, info.shape, bytes_of(golden_, name)}});
+      dashi::test::write_member(file(name),
+                                {{"x", info.dtype, info.shape, bytes_of(golden_, name)}});
     }
   }
-  std::filesystem::path file(std::string const& name) const { return folder_.path() / (name + ".safetensors"); }
+  std::filesystem::path file(std::string const& name) const {
+    return folder_.path() / (name + ".safetensors");
+  }
   std::filesystem::path at(std::string const& name) const { return folder_.path() / name; }
   std::vector<std::byte> expected(std::string const& name) const { return bytes_of(golden_, name); }
 
   std::vector<std::byte> published(Soup const& soup, std::optional<io::Dtype> dtype = {}) const {
     soup.publish(at("out.safetensors"),
-                 {.dtype = dtype, .overflow = dashi::merging::OverflowPolicy::propagate}, {.force = true});
+                 {.dtype = dtype, .overflow = dashi::merging::OverflowPolicy::propagate},
+                 {.force = true});
     return bytes_of(io::Checkpoint(at("out.safetensors")), "x");
   }
 
- private:
+private:
   io::Checkpoint golden_;
   dashi::merging::PrivateFolder folder_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A soup has no memory: after any operations its ledger and what it publishes are those of a soup that
-// only ever saw the members that remain, and both modes publish the same bytes.
+// A soup has no memory: after any operations its ledger and what it publishes are those of a soup
+// that only ever saw the members that remain, and both modes publish the same bytes.
 
 #include "support/hostile_floats.hpp"
 #include "support/merge_files.hpp"
@@ -29,7 +29,8 @@ constexpr std::size_t files = 6;
 constexpr std::size_t elements = 40'000;  // more than a chunk
 
 template <class T>
-std::vector<dashi::test::FileTensor> tensors(io::Dtype dtype, std::uint64_t seed, bool mixed_zeros) {
+std::vector<dashi::test::FileTensor> tensors(io::Dtype dtype, std::uint64_t seed,
+                                             bool mixed_zeros) {
   dashi::test::HostileFloats<T> hostile(seed);
   std::vector<T> values(elements);
   std::vector<T> group(8);
@@ -60,9 +61,9 @@ std::vector<dashi::test::FileTensor> tensors_of(io::Dtype dtype, std::uint64_t s
 
 /// Weights of all kinds: few and many places, negative, zero, above the capacity of one word.
 std::string weight(std::mt19937_64& random) {
-  static constexpr char const* kinds[] = {"1",    "2",       "0.5",     "0.25",      "3.125", "-0.3",
-                                          "0",    "0.00000001", "9000000", "4000.5", "-1",    "0.1",
-                                          "70000.25", "8392706", "0.0001", "12"};
+  static constexpr char const* kinds[] = {
+      "1",       "2",      "0.5", "0.25", "3.125",    "-0.3",    "0",      "0.00000001",
+      "9000000", "4000.5", "-1",  "0.1",  "70000.25", "8392706", "0.0001", "12"};
   return kinds[random() % (sizeof kinds / sizeof *kinds)];
 }
 
@@ -83,14 +84,17 @@ struct Bench {
                                 {{"format", "pt"}, {"who", std::to_string(f % 2)}});
     }
   }
-  fs::path file(std::size_t f) const { return folder.path() / ("m" + std::to_string(f) + ".safetensors"); }
+  fs::path file(std::size_t f) const {
+    return folder.path() / ("m" + std::to_string(f) + ".safetensors");
+  }
   fs::path at(std::string const& name) const { return folder.path() / name; }
 
   /// Publishes and returns the bytes, or the kind of refusal.
   std::string published(Soup const& soup, std::optional<io::Dtype> dtype) const {
     try {
       soup.publish(at("out.safetensors"),
-                   {.dtype = dtype, .overflow = dashi::merging::OverflowPolicy::propagate}, {.force = true});
+                   {.dtype = dtype, .overflow = dashi::merging::OverflowPolicy::propagate},
+                   {.force = true});
     } catch (dashi::UsageError const& error) {
       return "usage " + error.diagnosis().code;
     } catch (dashi::FormatError const& error) {
@@ -102,8 +106,8 @@ struct Bench {
   dashi::merging::PrivateFolder folder;
 };
 
-void check_history(Bench const& bench, std::uint64_t seed, int steps, std::optional<io::Dtype> dtype,
-                   std::vector<int>& seen) {
+void check_history(Bench const& bench, std::uint64_t seed, int steps,
+                   std::optional<io::Dtype> dtype, std::vector<int>& seen) {
   std::mt19937_64 random(seed);
   std::map<std::size_t, std::string> members;  // file -> weight
   Soup::Options const options{.workers = 2, .force = true};
@@ -152,8 +156,10 @@ void check_history(Bench const& bench, std::uint64_t seed, int steps, std::optio
       fresh.push_back({bench.file(file), parse_weight(text), {}});
     }
     std::shuffle(fresh.begin(), fresh.end(), random);
-    Soup const new_sums = Soup::create(bench.at("fresh_a.soup"), LedgerMode::accumulate, fresh, options);
-    Soup const new_names = Soup::create(bench.at("fresh_r.soup"), LedgerMode::recompute, fresh, options);
+    Soup const new_sums =
+        Soup::create(bench.at("fresh_a.soup"), LedgerMode::accumulate, fresh, options);
+    Soup const new_names =
+        Soup::create(bench.at("fresh_r.soup"), LedgerMode::recompute, fresh, options);
     REQUIRE(difference(dashi::test::file_bytes(bench.at("a.soup")),
                        dashi::test::file_bytes(bench.at("fresh_a.soup"))) == "");
     REQUIRE(difference(dashi::test::file_bytes(bench.at("r.soup")),
@@ -163,20 +169,25 @@ void check_history(Bench const& bench, std::uint64_t seed, int steps, std::optio
     }
     std::string const from_sums = bench.published(sums, dtype);
     REQUIRE(difference(from_sums, bench.published(names, dtype)) == "");
-    seen[refused ? 3 : from_sums.starts_with("usage") ? 0 : from_sums.starts_with("format") ? 1 : 2] += 1;
+    seen[refused                           ? 3
+         : from_sums.starts_with("usage")  ? 0
+         : from_sums.starts_with("format") ? 1
+                                           : 2] += 1;
     if (seen[2] % 4 == 1 && from_sums.size() > 100) {
       bench.published(sums, dtype);
       CHECK(sums.verify(bench.at("out.safetensors"),
                         {.dtype = dtype, .overflow = dashi::merging::OverflowPolicy::propagate})
                 .equal());
-      CHECK(names.verify(bench.at("out.safetensors"),
-                         {.dtype = dtype, .overflow = dashi::merging::OverflowPolicy::propagate})
+      CHECK(names
+                .verify(bench.at("out.safetensors"),
+                        {.dtype = dtype, .overflow = dashi::merging::OverflowPolicy::propagate})
                 .equal());
     }
   }
 }
 
-void check_dtypes(std::vector<io::Dtype> const& dtypes, std::optional<io::Dtype> dtype, std::uint64_t seed) {
+void check_dtypes(std::vector<io::Dtype> const& dtypes, std::optional<io::Dtype> dtype,
+                  std::uint64_t seed) {
   Bench const bench(dtypes);
   std::vector<int> seen(4);
   for (std::uint64_t run = 0; run < 4; ++run) {
@@ -187,13 +198,20 @@ void check_dtypes(std::vector<io::Dtype> const& dtypes, std::optional<io::Dtype>
 
 }  // namespace
 
-TEST_CASE("a soup of F16 members has no history", "[laws][soup]") { check_dtypes({io::Dtype::f16}, {}, 100); }
+TEST_CASE("a soup of F16 members has no history", "[laws][soup]") {
+  check_dtypes({io::Dtype::f16}, {}, 100);
+}
 
-TEST_CASE("a soup of BF16 members has no history", "[laws][soup]") { check_dtypes({io::Dtype::bf16}, {}, 200); }
+TEST_CASE("a soup of BF16 members has no history", "[laws][soup]") {
+  check_dtypes({io::Dtype::bf16}, {}, 200);
+}
 
-TEST_CASE("a soup of F32 members has no history", "[laws][soup]") { check_dtypes({io::Dtype::f32}, {}, 300); }
+TEST_CASE("a soup of F32 members has no history", "[laws][soup]") {
+  check_dtypes({io::Dtype::f32}, {}, 300);
+}
 
 TEST_CASE("a soup of members in several dtypes has no history", "[laws][soup]") {
-  check_dtypes({io::Dtype::f16, io::Dtype::f16, io::Dtype::bf16, io::Dtype::f32}, io::Dtype::f32, 400);
+  check_dtypes({io::Dtype::f16, io::Dtype::f16, io::Dtype::bf16, io::Dtype::f32}, io::Dtype::f32,
+               400);
   check_dtypes({io::Dtype::f16, io::Dtype::bf16}, io::Dtype::f64, 500);
 }

@@ -12,15 +12,17 @@
 
 namespace dashi::reference {
 
-/// Σ w x / Σ w by GMP integers, straight from the definition: the specification of every exact mean.
+/// Σ w x / Σ w by GMP integers, straight from the definition: the specification of every exact
+/// mean.
 ///
 /// The value is rounded once to Out, to nearest with ties to even, overflowing to infinity as IEEE
-/// does. Sign of an exact zero: negative iff every term with non-zero weight is a negative zero (sign
-/// of x times sign of w). Members of weight 0 take no part. Any NaN, or infinite terms of both signs,
-/// give the quiet NaN without payload; else an infinite term gives infinity of its sign.
-/// Σ w must be positive. Shares no arithmetic with the library; FloatFormat only names field widths.
+/// does. Sign of an exact zero: negative iff every term with non-zero weight is a negative zero
+/// (sign of x times sign of w). Members of weight 0 take no part. Any NaN, or infinite terms of
+/// both signs, give the quiet NaN without payload; else an infinite term gives infinity of its
+/// sign. Σ w must be positive. Shares no arithmetic with the library; FloatFormat only names field
+/// widths.
 class ExactMean {
- public:
+public:
   ExactMean() { mpz_inits(sum_, term_, total_, quotient_, rest_, divisor_, nullptr); }
   ~ExactMean() { mpz_clears(sum_, term_, total_, quotient_, rest_, divisor_, nullptr); }
   ExactMean(ExactMean const&) = delete;
@@ -45,8 +47,10 @@ class ExactMean {
       typename F::Bits pattern;
       std::memcpy(&pattern, &values[i], sizeof pattern);
       bool const negative = ((pattern >> (F::fraction_bits + F::exponent_bits)) & 1U) != 0;
-      auto const exponent = static_cast<int>((pattern >> F::fraction_bits) & ((1U << F::exponent_bits) - 1));
-      auto const fraction = static_cast<std::uint64_t>(pattern) & ((std::uint64_t{1} << F::fraction_bits) - 1);
+      auto const exponent =
+          static_cast<int>((pattern >> F::fraction_bits) & ((1U << F::exponent_bits) - 1));
+      auto const fraction =
+          static_cast<std::uint64_t>(pattern) & ((std::uint64_t{1} << F::fraction_bits) - 1);
       bool const minus = negative != (weights[i] < 0);
       if (exponent == (1 << F::exponent_bits) - 1) {
         nan = nan || fraction != 0;
@@ -79,12 +83,12 @@ class ExactMean {
     }
     bool const minus = mpz_sgn(sum_) < 0;
     mpz_abs(sum_, sum_);
-    std::uint64_t const magnitude =
-        round<G::fraction_bits>(1 - F::bias - F::fraction_bits, 1 - G::bias - G::fraction_bits, infinity);
+    std::uint64_t const magnitude = round<G::fraction_bits>(
+        1 - F::bias - F::fraction_bits, 1 - G::bias - G::fraction_bits, infinity);
     return static_cast<Result>(minus ? sign | magnitude : magnitude);
   }
 
- private:
+private:
   /// Rounds sum_ / total_ * 2^unit to a number with `Fraction` fraction bits whose smallest
   /// subnormal is 2^lowest; gives the magnitude's bits, at most `infinity`.
   template <int Fraction>
@@ -92,7 +96,8 @@ class ExactMean {
     // value is in [2^estimate, 2^(estimate + 2))
     long const estimate = static_cast<long>(mpz_sizeinbase(sum_, 2)) -
                           static_cast<long>(mpz_sizeinbase(total_, 2)) - 1 + unit;
-    long last = estimate - Fraction > lowest ? estimate - Fraction : lowest;  // exponent of the last bit
+    long last =
+        estimate - Fraction > lowest ? estimate - Fraction : lowest;  // exponent of the last bit
     divide(unit - last);
     if (mpz_sizeinbase(quotient_, 2) > Fraction + 1) {
       ++last;

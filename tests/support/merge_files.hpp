@@ -13,8 +13,8 @@
 #include <iterator>
 #include <map>
 #include <random>
-#include <stdexcept>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,14 +37,16 @@ FileTensor file_tensor(std::string name, io::Dtype dtype, std::vector<std::uint6
 }
 
 /// Writes a checkpoint and opens it as a member.
-inline merging::MergeMember write_member(std::filesystem::path const& path, std::vector<FileTensor> const& tensors,
+inline merging::MergeMember write_member(std::filesystem::path const& path,
+                                         std::vector<FileTensor> const& tensors,
                                          char const* weight = "1",
                                          std::map<std::string, std::string> metadata = {}) {
   std::vector<io::TensorSpec> specs;
   for (FileTensor const& tensor : tensors) {
     specs.push_back({tensor.name, tensor.dtype, tensor.shape});
   }
-  io::SafetensorsWriter writer(path, io::SafetensorsLayout(specs, std::move(metadata)), {.force = true});
+  io::SafetensorsWriter writer(path, io::SafetensorsLayout(specs, std::move(metadata)),
+                               {.force = true});
   for (std::size_t t = 0; t < tensors.size(); ++t) {
     writer.write(writer.layout().position(t), 0, tensors[t].bytes);
   }
@@ -78,7 +80,8 @@ inline std::vector<std::string> names_in(std::filesystem::path const& folder) {
 }
 
 /// Random bit patterns with finite values.
-inline std::vector<std::uint16_t> random_halves(std::size_t count, std::uint16_t exponent_mask, unsigned seed) {
+inline std::vector<std::uint16_t> random_halves(std::size_t count, std::uint16_t exponent_mask,
+                                                unsigned seed) {
   std::mt19937 random(seed);
   std::vector<std::uint16_t> out(count);
   for (std::uint16_t& bits : out) {

@@ -10,7 +10,7 @@ namespace dashi::merging {
 
 /// Hands out parts of a worker's memory, each at a cache line of its own. Does not own the memory.
 class BufferStack {
- public:
+public:
   static constexpr std::uint64_t alignment = 64;
 
   BufferStack(std::byte* memory, std::uint64_t size) : at_(memory), left_(size) { align(); }
@@ -24,7 +24,7 @@ class BufferStack {
     return taken;
   }
 
- private:
+private:
   void align() {
     std::uint64_t gap = (alignment - reinterpret_cast<std::uintptr_t>(at_) % alignment) % alignment;
     gap = gap < left_ ? gap : left_;

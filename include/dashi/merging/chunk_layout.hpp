@@ -49,8 +49,8 @@ struct ChunkLayout {
   int workers = 1;
 };
 
-/// Dtype in which the values of all sources are held: theirs when they agree, else the smallest that
-/// holds each exactly.
+/// Dtype in which the values of all sources are held: theirs when they agree, else the smallest
+/// that holds each exactly.
 inline io::Dtype common_dtype(PlannedTensor const& tensor) {
   io::Dtype common = tensor.sources.front()->info.dtype;
   for (io::TensorRef const* ref : tensor.sources) {
@@ -103,8 +103,8 @@ inline std::uint64_t cost_per_segment(std::size_t sources) {
 }
 
 /// Cuts `tensors` (in the order in which they are written) for `sources` members each. With
-/// `whole_tensors` no tensor is cut; with `as_double` all values are held as double. UsageError when
-/// not even one worker fits the budget.
+/// `whole_tensors` no tensor is cut; with `as_double` all values are held as double. UsageError
+/// when not even one worker fits the budget.
 inline ChunkLayout lay_out_chunks(std::span<PlannedTensor const> tensors, std::size_t sources,
                                   MergeOptions const& options, bool whole_tensors, bool as_double) {
   DASHI_EXPECTS(options.workers >= 0, "workers must not be negative");
@@ -117,21 +117,22 @@ inline ChunkLayout lay_out_chunks(std::span<PlannedTensor const> tensors, std::s
     needed = std::max(needed, per_segment + count * cost_per_unit(tensor, as_double));
   }
   if (needed > options.memory_budget) {
-    throw UsageError({.code = "memory-budget",
-                      .file = {},
-                      .place = {},
-                      .found = "a memory budget of " + std::to_string(options.memory_budget) + " bytes",
-                      .expected = "at least " + std::to_string(needed) + " for " +
-                                  std::to_string(sources) + " checkpoints",
-                      .advice = "raise --mem"});
+    throw UsageError(
+        {.code = "memory-budget",
+         .file = {},
+         .place = {},
+         .found = "a memory budget of " + std::to_string(options.memory_budget) + " bytes",
+         .expected = "at least " + std::to_string(needed) + " for " + std::to_string(sources) +
+                     " checkpoints",
+         .advice = "raise --mem"});
   }
   // The chunks of all members stay in a core's second-level cache when that leaves reads that are
   // long enough.
   std::uint64_t const chunk_bytes =
       options.chunk_bytes != 0
           ? std::min(options.chunk_bytes, options.memory_budget)
-          : std::clamp<std::uint64_t>((std::uint64_t{1} << 20) / (sources + 1), std::uint64_t{32} << 10,
-                                      std::uint64_t{256} << 10);
+          : std::clamp<std::uint64_t>((std::uint64_t{1} << 20) / (sources + 1),
+                                      std::uint64_t{32} << 10, std::uint64_t{256} << 10);
   ChunkLayout out;
   out.workers = options.workers > 0
                     ? options.workers
@@ -148,9 +149,8 @@ inline ChunkLayout lay_out_chunks(std::span<PlannedTensor const> tensors, std::s
   auto const alike = [](PlannedTensor const& a, PlannedTensor const& b) {
     return a.averaged == b.averaged && (!a.averaged || a.dtype == b.dtype) &&
            (!a.averaged ||
-            std::equal(a.sources.begin(), a.sources.end(), b.sources.begin(), [](auto* x, auto* y) {
-              return x->info.dtype == y->info.dtype;
-            }));
+            std::equal(a.sources.begin(), a.sources.end(), b.sources.begin(),
+                       [](auto* x, auto* y) { return x->info.dtype == y->info.dtype; }));
   };
   out.last_chunk.resize(tensors.size());
   for (std::size_t t = 0; t < tensors.size(); ++t) {
@@ -165,7 +165,8 @@ inline ChunkLayout lay_out_chunks(std::span<PlannedTensor const> tensors, std::s
       std::uint64_t count = std::min(fits, total - first);
       if (count < total - first) {
         // A part of a tensor: not worth it below the smallest piece, and even parts align writes.
-        count = whole_tensors || count < smallest_piece ? 0 : count / smallest_piece * smallest_piece;
+        count =
+            whole_tensors || count < smallest_piece ? 0 : count / smallest_piece * smallest_piece;
       }
       if (count == 0) {
         DASHI_EXPECTS(used > 0, "a piece must fit an empty chunk");

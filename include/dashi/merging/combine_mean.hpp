@@ -18,7 +18,7 @@ namespace dashi::merging {
 
 /// The exact weighted mean as a combination for stream_tensors(): rounded once, whatever the order.
 class CombineMean {
- public:
+public:
   static constexpr bool as_double = false;
   static constexpr bool by_tensor = false;
 
@@ -31,7 +31,7 @@ class CombineMean {
     });
   }
 
- private:
+private:
   template <class In, class Out>
   kernels::MeanReport mean(WorkerContext& ctx, Values const& values) const {
     std::vector<VectorOf<In const, Kokkos::Serial>> members;

@@ -25,7 +25,7 @@ inline double approximate(DecimalWeight weight) {
 /// rounded once to the output dtype.
 template <MergeStrategy Strategy>
 class CombineValues {
- public:
+public:
   static constexpr bool as_double = true;
   static constexpr bool by_tensor = true;
 
@@ -44,10 +44,11 @@ class CombineValues {
       count_nonfinite(sources.back(), report);
     }
     std::span<double> const result(values.result, values.count);
-    strategy_->merge(MergeInput(values.tensor->name, values.tensor->shape, values.first,
-                                std::span(sources).first(members_), weights_,
-                                sources.size() > members_ ? sources.back() : std::span<double const>()),
-                     result);
+    strategy_->merge(
+        MergeInput(values.tensor->name, values.tensor->shape, values.first,
+                   std::span(sources).first(members_), weights_,
+                   sources.size() > members_ ? sources.back() : std::span<double const>()),
+        result);
     with_type(values.tensor->dtype, [&]<class Out>() {
       Out* const out = reinterpret_cast<Out*>(values.out);
       for (std::uint64_t i = 0; i < values.count; ++i) {
@@ -62,13 +63,14 @@ class CombineValues {
     return report;
   }
 
- private:
+private:
   static void count_nonfinite(std::span<double const> values, kernels::MeanReport& report) {
     kernels::MeanReport mine;
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!std::isfinite(values[i])) {
         ++(std::isnan(values[i]) ? mine.nan_inputs : mine.infinite_inputs);
-        mine.first_nonfinite = mine.first_nonfinite < 0 ? static_cast<std::int64_t>(i) : mine.first_nonfinite;
+        mine.first_nonfinite =
+            mine.first_nonfinite < 0 ? static_cast<std::int64_t>(i) : mine.first_nonfinite;
       }
     }
     report += mine;

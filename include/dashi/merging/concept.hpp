@@ -16,11 +16,13 @@ namespace dashi::merging {
 /// What a merge strategy computes with.
 enum class MergeForm {
   linear,   ///< a weighted mean: it only says the weights; the mean is exact
-  element,  ///< each element of the result from that element of the members: any part of a tensor will do
+  element,  ///< each element of the result from that element of the members: any part of a tensor
+            ///< will do
   tensor,   ///< a tensor of the result from that tensor of the members: it is given whole
 };
 
-/// What a strategy needs from members. One mandatory constant, so that a misspelt trait is an error.
+/// What a strategy needs from members. One mandatory constant, so that a misspelt trait is an
+/// error.
 struct MergeTraits {
   MergeForm form = MergeForm::linear;
   bool needs_base = false;  ///< wants the checkpoint that the members were tuned from (not linear)
@@ -71,24 +73,26 @@ consteval bool has_form(MergeForm form) {
 /// examples/02_custom_merge_strategy has one of each kind. Shipped: Uniform, Weighted, Greedy.
 template <class S>
 concept MergeStrategy = HasMergeTraits<S> && NamesMergeMethod<S> &&
-                        ((detail::has_form<S>(MergeForm::linear) && WeighsMembers<S>) ||
-                         (!detail::has_form<S>(MergeForm::linear) && MergesValues<S>));
+    ((detail::has_form<S>(MergeForm::linear) && WeighsMembers<S>) ||
+     (!detail::has_form<S>(MergeForm::linear) && MergesValues<S>));
 
 /// Says in a sentence what keeps S from being a MergeStrategy.
 template <class S>
 consteval bool require_merge_strategy() {
   if constexpr (!requires { S::traits; }) {
-    static_assert(HasMergeTraits<S>,
-                  "MergeStrategy: declare static constexpr dashi::merging::MergeTraits traits{.form = "
-                  "dashi::merging::MergeForm::element} (or linear, or tensor) in the strategy");
+    static_assert(
+        HasMergeTraits<S>,
+        "MergeStrategy: declare static constexpr dashi::merging::MergeTraits traits{.form = "
+        "dashi::merging::MergeForm::element} (or linear, or tensor) in the strategy");
   } else if constexpr (!std::same_as<decltype(S::traits), MergeTraits const>) {
     static_assert(HasMergeTraits<S>,
                   "MergeStrategy: traits must be static constexpr and of type "
                   "dashi::merging::MergeTraits");
   } else if constexpr (!HasMergeTraits<S>) {
-    static_assert(HasMergeTraits<S>,
-                  "MergeStrategy: a linear strategy has no base, and only a linear strategy selects; "
-                  "change form, needs_base or selects in traits");
+    static_assert(
+        HasMergeTraits<S>,
+        "MergeStrategy: a linear strategy has no base, and only a linear strategy selects; "
+        "change form, needs_base or selects in traits");
   } else if constexpr (S::traits.form == MergeForm::linear) {
     static_assert(WeighsMembers<S>,
                   "MergeStrategy: a linear strategy must declare std::vector<dashi::merging::"
@@ -98,9 +102,10 @@ consteval bool require_merge_strategy() {
                   "MergeStrategy: a strategy of form element or tensor must declare void "
                   "merge(dashi::merging::MergeInput const&, std::span<double> out) const");
   }
-  static_assert(NamesMergeMethod<S>,
-                "MergeStrategy: declare static constexpr std::string_view name with a text that is not "
-                "empty; the provenance of a merged file says it");
+  static_assert(
+      NamesMergeMethod<S>,
+      "MergeStrategy: declare static constexpr std::string_view name with a text that is not "
+      "empty; the provenance of a merged file says it");
   return true;
 }
 

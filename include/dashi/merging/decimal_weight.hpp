@@ -53,8 +53,8 @@ inline constexpr std::array<std::int64_t, DecimalWeight::most_places + 1> powers
 
 }  // namespace detail
 
-/// Reads [+-]digits[.digits]; UsageError for anything else, exponents, NaN and infinity included, for
-/// more than 8 places, and for more digits than 63 bits hold.
+/// Reads [+-]digits[.digits]; UsageError for anything else, exponents, NaN and infinity included,
+/// for more than 8 places, and for more digits than 63 bits hold.
 inline DecimalWeight parse_weight(std::string_view text) {
   constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max();
   auto const is_digit = [&](std::size_t i) {
@@ -91,8 +91,9 @@ inline DecimalWeight parse_weight(std::string_view text) {
 
 /// The one spelling of a weight: no plus sign, no needless zero: "0.3", "-12", "0".
 inline std::string text(DecimalWeight weight) {
-  std::uint64_t const magnitude = weight.digits < 0 ? std::uint64_t{0} - static_cast<std::uint64_t>(weight.digits)
-                                                    : static_cast<std::uint64_t>(weight.digits);
+  std::uint64_t const magnitude = weight.digits < 0
+                                      ? std::uint64_t{0} - static_cast<std::uint64_t>(weight.digits)
+                                      : static_cast<std::uint64_t>(weight.digits);
   std::string out = std::to_string(magnitude);
   auto const places = static_cast<std::size_t>(weight.places);
   if (places > 0) {

@@ -22,18 +22,18 @@ namespace dashi::merging {
 
 /// One decision of a greedy soup.
 struct GreedyStep {
-  std::size_t member = 0;    ///< index into the members as given
-  double own_score = 0;      ///< of the member alone
-  double soup_score = 0;     ///< of the mean of the soup so far with this member
+  std::size_t member = 0;  ///< index into the members as given
+  double own_score = 0;    ///< of the member alone
+  double soup_score = 0;   ///< of the mean of the soup so far with this member
   bool kept = false;
 };
 
-/// Greedy soup: the members in order of falling held-out score, each kept when the uniform mean with
-/// it scores at least as high as without. Model soups, arXiv 2203.05482, recipe 1.
+/// Greedy soup: the members in order of falling held-out score, each kept when the uniform mean
+/// with it scores at least as high as without. Model soups, arXiv 2203.05482, recipe 1.
 ///
 /// Equal scores keep the given order. All kept members have weight 1, so weights other than 1 are a
-/// UsageError. A score that is NaN is a FormatError. Candidate soups are written to a private folder
-/// inside `scratch`, one at a time, and removed after they are scored.
+/// UsageError. A score that is NaN is a FormatError. Candidate soups are written to a private
+/// folder inside `scratch`, one at a time, and removed after they are scored.
 struct Greedy {
   static constexpr MergeTraits traits{.form = MergeForm::linear, .selects = true};
   static constexpr std::string_view name = "greedy";
@@ -59,7 +59,8 @@ struct Greedy {
     PrivateFolder const folder(scratch);
     std::vector<double> own(members.size());
     for (std::size_t m = 0; m < members.size(); ++m) {
-      // A member that is stored under other names, or will be rounded, is scored as the soup of itself.
+      // A member that is stored under other names, or will be rounded, is scored as the soup of
+      // itself.
       bool const as_it_is = members[m].keys.empty() && !options.dtype;
       own[m] = as_it_is ? checked_score(members[m].checkpoint->path())
                         : candidate_score({members[m]}, folder.path());
@@ -89,7 +90,7 @@ struct Greedy {
     return chosen;
   }
 
- private:
+private:
   double checked_score(std::filesystem::path const& path) const {
     double const value = score(path);
     if (std::isnan(value)) {
@@ -103,7 +104,8 @@ struct Greedy {
     return value;
   }
 
-  double candidate_score(std::vector<MergeMember> const& soup, std::filesystem::path const& folder) const {
+  double candidate_score(std::vector<MergeMember> const& soup,
+                         std::filesystem::path const& folder) const {
     std::filesystem::path const path = folder / "candidate.safetensors";
     MergeOptions unnamed = options;
     unnamed.digests = false;  // nobody keeps a candidate

@@ -15,12 +15,11 @@ namespace dashi::merging {
 /// How a member's tensors are called in the merged checkpoint: {theirs: ours}. A name that is not
 /// listed keeps its own. No two names of theirs may become one of ours: UsageError.
 class KeyMap {
- public:
+public:
   using Entries = std::map<std::string, std::string, std::less<>>;
 
   KeyMap() = default;
-  explicit KeyMap(Entries theirs_to_ours)
-      : entries_(std::move(theirs_to_ours)) {
+  explicit KeyMap(Entries theirs_to_ours) : entries_(std::move(theirs_to_ours)) {
     std::map<std::string_view, std::string_view> seen;
     for (auto const& [theirs, ours] : entries_) {
       auto const [at, fresh] = seen.emplace(ours, theirs);
@@ -46,7 +45,7 @@ class KeyMap {
   bool empty() const noexcept { return entries_.empty(); }
   friend bool operator==(KeyMap const&, KeyMap const&) = default;
 
- private:
+private:
   Entries entries_;
 };
 

@@ -37,8 +37,9 @@ struct LedgerChange {
 
 namespace detail {
 
-[[noreturn]] inline void refuse_member(MergeMember const& member, std::string const& tensor, std::string code,
-                                       std::string found, std::string expected, std::string advice) {
+[[noreturn]] inline void refuse_member(MergeMember const& member, std::string const& tensor,
+                                       std::string code, std::string found, std::string expected,
+                                       std::string advice) {
   throw FormatError({.code = std::move(code),
                      .file = member.checkpoint->path().string(),
                      .place = "tensor " + io::in_quotes(tensor),
@@ -79,10 +80,11 @@ inline std::vector<io::TensorRef const*> refs_for(MergeMember const& member,
     throw FormatError({.code = "missing-tensor",
                        .file = member.checkpoint->path().string(),
                        .place = {},
-                       .found = !missing.empty() ? "without " + std::to_string(missing.size()) +
-                                                       " tensors of the soup: " + io::listing(missing)
-                                                 : "with " + std::to_string(surplus.size()) +
-                                                       " tensors that the soup lacks: " + io::listing(surplus),
+                       .found = !missing.empty()
+                                    ? "without " + std::to_string(missing.size()) +
+                                          " tensors of the soup: " + io::listing(missing)
+                                    : "with " + std::to_string(surplus.size()) +
+                                          " tensors that the soup lacks: " + io::listing(surplus),
                        .expected = "the same tensors in all members",
                        .advice = "merge checkpoints of one architecture, or map the names"});
   }
@@ -103,7 +105,8 @@ inline void check_dtypes(MergeMember const& member, std::vector<io::TensorRef co
     }
     if (other != nullptr && other->dtypes[t] != dtype &&
         !(io::is_averaged(dtype) && io::is_averaged(other->dtypes[t]))) {
-      refuse_member(member, soup.tensors[t].name, "dtype-mismatch", "is " + std::string(io::name(dtype)),
+      refuse_member(member, soup.tensors[t].name, "dtype-mismatch",
+                    "is " + std::string(io::name(dtype)),
                     std::string(io::name(other->dtypes[t])) + " as in the soup",
                     "only F16, BF16 and F32 can be averaged with each other");
     }
@@ -115,9 +118,15 @@ inline void check_dtypes(MergeMember const& member, std::vector<io::TensorRef co
 /// Checks names, shapes, dtypes and weights and says what the soup will be. Accumulate mode. Throws
 /// FormatError (65) and UsageError (2); reads no tensor data.
 inline LedgerChange plan_change(Manifest before, std::vector<RemovedMember> removed,
-                                std::vector<MergeMember> added, std::vector<std::string> const& names) {
-  LedgerChange change{.before = std::move(before), .removed = std::move(removed), .added = std::move(added),
-                      .after = {}, .kept = 0, .removed_refs = {}, .added_refs = {}};
+                                std::vector<MergeMember> added,
+                                std::vector<std::string> const& names) {
+  LedgerChange change{.before = std::move(before),
+                      .removed = std::move(removed),
+                      .added = std::move(added),
+                      .after = {},
+                      .kept = 0,
+                      .removed_refs = {},
+                      .added_refs = {}};
   Manifest& after = change.after;
   after.mode = LedgerMode::accumulate;
   std::set<std::size_t> gone;
@@ -126,11 +135,12 @@ inline LedgerChange plan_change(Manifest before, std::vector<RemovedMember> remo
     change.removed_refs.push_back(detail::refs_for(r.member, change.before.tensors));
     for (std::size_t t = 0; t < change.before.tensors.size(); ++t) {
       if (change.removed_refs.back()[t]->info.dtype != change.before.members[r.index].dtypes[t]) {
-        detail::refuse_member(r.member, change.before.tensors[t].name, "digest-mismatch",
-                              "is " + std::string(io::name(change.removed_refs.back()[t]->info.dtype)),
-                              std::string(io::name(change.before.members[r.index].dtypes[t])) +
-                                  " as the recorded member",
-                              "the file is not the one that was added; find that one");
+        detail::refuse_member(
+            r.member, change.before.tensors[t].name, "digest-mismatch",
+            "is " + std::string(io::name(change.removed_refs.back()[t]->info.dtype)),
+            std::string(io::name(change.before.members[r.index].dtypes[t])) +
+                " as the recorded member",
+            "the file is not the one that was added; find that one");
       }
     }
   }
@@ -152,8 +162,12 @@ inline LedgerChange plan_change(Manifest before, std::vector<RemovedMember> remo
     change.added_refs.push_back(detail::refs_for(member, after.tensors));
     detail::check_dtypes(member, change.added_refs.back(), after,
                          after.members.empty() ? nullptr : &after.members.front());
-    LedgerMember record{.digest = std::string(64, '0'), .weight = member.weight, .name = names[a],
-                        .keys = member.keys, .metadata = {}, .dtypes = {}};
+    LedgerMember record{.digest = std::string(64, '0'),
+                        .weight = member.weight,
+                        .name = names[a],
+                        .keys = member.keys,
+                        .metadata = {},
+                        .dtypes = {}};
     for (auto const& [key, value] : member.checkpoint->metadata()) {
       if (!key.starts_with("dashi.")) {
         record.metadata.emplace(key, value);

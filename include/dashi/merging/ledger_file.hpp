@@ -36,9 +36,11 @@ namespace detail {
 /// A ledger opened for reading. Every byte of its header is the one that its manifest implies;
 /// anything else is a FormatError. Reads are thread-safe.
 class LedgerFile {
- public:
+public:
   explicit LedgerFile(std::filesystem::path const& path)
-      : file_(path), manifest_(read_manifest(file_)), layout_(manifest_, read_counts(file_, manifest_)) {
+      : file_(path),
+        manifest_(read_manifest(file_)),
+        layout_(manifest_, read_counts(file_, manifest_)) {
     std::span<std::byte const> const expected = layout_.header();
     std::vector<std::byte> found(
         static_cast<std::size_t>(std::min<std::uint64_t>(expected.size(), file_.file().size())));
@@ -62,13 +64,15 @@ class LedgerFile {
   LedgerLayout const& layout() const noexcept { return layout_; }
 
   /// Bytes of a part that is there, from `byte_offset` on.
-  void read(LedgerPart part, std::size_t tensor, std::uint64_t byte_offset, std::span<std::byte> out) const {
+  void read(LedgerPart part, std::size_t tensor, std::uint64_t byte_offset,
+            std::span<std::byte> out) const {
     file_.file().read_exact(layout_.offset(part, tensor) + byte_offset, out);
   }
 
   /// The sums of elements [first, first + count) of a tensor, and how many list entries they have.
   /// FormatError when these are not what a ledger can hold.
-  SparseCounts load(std::size_t tensor, std::uint64_t first, std::size_t count, SumChunk& chunk) const {
+  SparseCounts load(std::size_t tensor, std::uint64_t first, std::size_t count,
+                    SumChunk& chunk) const {
     WordKind const kind = layout_.kinds()[tensor];
     chunk.reset(kind, count);
     if (kind == WordKind::int64) {
@@ -99,7 +103,7 @@ class LedgerFile {
                            std::move(found), std::move(expected));
   }
 
- private:
+private:
   static Manifest read_manifest(io::SafetensorsFile const& file) {
     auto const& metadata = file.header().metadata;
     auto const at = metadata.find(std::string(LedgerLayout::metadata_key));
@@ -114,7 +118,8 @@ class LedgerFile {
     return parse_manifest(at->second, file.file().path().string());
   }
 
-  static std::vector<SparseCounts> read_counts(io::SafetensorsFile const& file, Manifest const& manifest) {
+  static std::vector<SparseCounts> read_counts(io::SafetensorsFile const& file,
+                                               Manifest const& manifest) {
     std::vector<SparseCounts> counts(manifest.tensors.size());
     for (std::size_t t = 0; t < counts.size(); ++t) {
       auto const length = [&](LedgerPart part) -> std::uint64_t {
@@ -139,8 +144,8 @@ class LedgerFile {
   }
 
   /// Entries [first, last) of a sparse list whose elements lie in [begin, end).
-  std::pair<std::uint64_t, std::uint64_t> entries(LedgerPart part, std::size_t tensor, std::uint64_t begin,
-                                                  std::uint64_t end) const {
+  std::pair<std::uint64_t, std::uint64_t> entries(LedgerPart part, std::size_t tensor,
+                                                  std::uint64_t begin, std::uint64_t end) const {
     std::uint64_t const all = length(part, tensor);
     auto const lower_bound = [&](std::uint64_t element) {
       std::uint64_t low = 0;
@@ -166,7 +171,8 @@ class LedgerFile {
   }
 
   std::vector<std::uint64_t> indices(LedgerPart part, std::size_t tensor, std::uint64_t first,
-                                     std::uint64_t last, std::uint64_t begin, std::uint64_t end) const {
+                                     std::uint64_t last, std::uint64_t begin,
+                                     std::uint64_t end) const {
     if (last < first || last - first > end - begin) {
       damaged(tensor, "a sparse list out of order", "increasing elements");
     }
@@ -179,7 +185,8 @@ class LedgerFile {
     return out;
   }
 
-  std::uint64_t load_spill(std::size_t tensor, std::uint64_t begin, std::size_t count, SumChunk& chunk) const {
+  std::uint64_t load_spill(std::size_t tensor, std::uint64_t begin, std::size_t count,
+                           SumChunk& chunk) const {
     auto const [first, last] = entries(LedgerPart::spill_index, tensor, begin, begin + count);
     if (first == last) {
       return 0;
@@ -191,11 +198,13 @@ class LedgerFile {
         words(LedgerPart::spill_value, tensor, first * words_each, last * words_each);
     for (std::size_t i = 0; i < at.size(); ++i) {
       kernels::WideInt<kernels::WideSum::words> value;
-      std::copy_n(limbs.begin() + static_cast<std::ptrdiff_t>(i * words_each), words_each, value.limb);
+      std::copy_n(limbs.begin() + static_cast<std::ptrdiff_t>(i * words_each), words_each,
+                  value.limb);
       auto const element = static_cast<std::size_t>(at[i] - begin);
       bool const window_is_zero = chunk.low()[element] == 0 && chunk.high()[element] == 0;
       if (ledger_window(kernels::WideSum(value)) || !window_is_zero) {
-        damaged(tensor, "a spilled sum at element " + std::to_string(at[i]) + " that fits the window",
+        damaged(tensor,
+                "a spilled sum at element " + std::to_string(at[i]) + " that fits the window",
                 "it there");
       }
       chunk.wide().emplace_hint(chunk.wide().end(), element, kernels::WideSum(value));
@@ -203,7 +212,8 @@ class LedgerFile {
     return at.size();
   }
 
-  std::uint64_t load_zeros(std::size_t tensor, std::uint64_t begin, std::size_t count, SumChunk& chunk) const {
+  std::uint64_t load_zeros(std::size_t tensor, std::uint64_t begin, std::size_t count,
+                           SumChunk& chunk) const {
     auto const [first, last] = entries(LedgerPart::zero_index, tensor, begin, begin + count);
     if (first == last) {
       return 0;
@@ -213,8 +223,10 @@ class LedgerFile {
     std::vector<std::uint64_t> const counts = words(LedgerPart::zero_count, tensor, first, last);
     for (std::size_t i = 0; i < at.size(); ++i) {
       if (counts[i] == 0 || counts[i] > manifest_.members.size()) {
-        damaged(tensor, std::to_string(counts[i]) + " terms that are -0 at element " + std::to_string(at[i]),
-                "1 to " + std::to_string(manifest_.members.size()));
+        damaged(
+            tensor,
+            std::to_string(counts[i]) + " terms that are -0 at element " + std::to_string(at[i]),
+            "1 to " + std::to_string(manifest_.members.size()));
       }
       chunk.put_zeros(static_cast<std::size_t>(at[i] - begin), counts[i]);
     }

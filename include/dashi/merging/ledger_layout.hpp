@@ -47,18 +47,19 @@ struct SparseCounts {
 };
 
 /// Header and tensor places of a ledger file: a function of its manifest and of how long its sparse
-/// lists are. The data begin where they would begin if all lists were as long as can be, so that they
-/// can be written before the lists are known. Order: sums by tensor, copies by tensor, lists by tensor.
+/// lists are. The data begin where they would begin if all lists were as long as can be, so that
+/// they can be written before the lists are known. Order: sums by tensor, copies by tensor, lists
+/// by tensor.
 class LedgerLayout {
- public:
+public:
   static constexpr std::string_view metadata_key = "dashi.ledger";
   /// SHA-256 of the manifest's text: a flipped bit in a digest or a weight must not pass.
   static constexpr std::string_view checksum_key = "dashi.ledger.sha256";
 
   /// `counts`: one a tensor. The manifest is canonical but for digests not yet known.
   LedgerLayout(Manifest const& manifest, std::span<SparseCounts const> counts) {
-    LedgerScale const scale = manifest.mode == LedgerMode::accumulate ? ledger_scale(manifest)
-                                                                      : LedgerScale{};
+    LedgerScale const scale =
+        manifest.mode == LedgerMode::accumulate ? ledger_scale(manifest) : LedgerScale{};
     for (std::size_t t = 0; t < manifest.tensors.size(); ++t) {
       kinds_.push_back(word_kind(manifest, scale, t));
     }
@@ -95,7 +96,9 @@ class LedgerLayout {
 
   std::span<std::byte const> header() const noexcept { return std::as_bytes(std::span(header_)); }
   std::uint64_t data_begin() const noexcept { return header_.size(); }
-  std::uint64_t file_size() const noexcept { return data_begin() + (infos_.empty() ? 0 : infos_.back().end); }
+  std::uint64_t file_size() const noexcept {
+    return data_begin() + (infos_.empty() ? 0 : infos_.back().end);
+  }
   /// End in the file of sums and copies: where the sparse lists begin.
   std::uint64_t dense_end() const noexcept { return data_begin() + dense_end_; }
   std::vector<WordKind> const& kinds() const noexcept { return kinds_; }
@@ -112,7 +115,7 @@ class LedgerLayout {
     return data_begin() + find(part, tensor)->begin;
   }
 
- private:
+private:
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
   void place(Manifest const& manifest, std::span<SparseCounts const> counts) {
@@ -172,7 +175,8 @@ class LedgerLayout {
       for (std::uint64_t const extent : info.shape) {
         out += std::exchange(comma, ",") + std::to_string(extent);
       }
-      out += "],\"data_offsets\":[" + std::to_string(info.begin) + "," + std::to_string(info.end) + "]}";
+      out += "],\"data_offsets\":[" + std::to_string(info.begin) + "," + std::to_string(info.end) +
+             "]}";
     }
     return out;
   }

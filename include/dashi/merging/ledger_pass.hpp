@@ -31,14 +31,15 @@
 
 namespace dashi::merging {
 
-/// One pass that makes the ledger of change.after from that of change.before (`old`, null when there
-/// is none): reads the old sums, subtracts, rescales, adds, writes, and hashes the members it reads.
+/// One pass that makes the ledger of change.after from that of change.before (`old`, null when
+/// there is none): reads the old sums, subtracts, rescales, adds, writes, and hashes the members it
+/// reads.
 ///
-/// A worker does one tensor at a time from its beginning to its end, because a SHA-256 is a chain and
-/// costs more than the sums. Memory: about 2 MiB a worker and 16 MiB for sparse lists, whatever the
-/// size of the soup.
+/// A worker does one tensor at a time from its beginning to its end, because a SHA-256 is a chain
+/// and costs more than the sums. Memory: about 2 MiB a worker and 16 MiB for sparse lists, whatever
+/// the size of the soup.
 class LedgerPass {
- public:
+public:
   static constexpr std::size_t chunk_elements = std::size_t{1} << 15;
   static constexpr std::size_t copy_bytes = std::size_t{1} << 20;
   static constexpr std::size_t spool_bytes = std::size_t{16} << 20;
@@ -99,7 +100,7 @@ class LedgerPass {
     finish();
   }
 
- private:
+private:
   struct Worker {
     Worker() : context(Kokkos::Serial(Kokkos::NewInstance{})), chunk(context) {}
     Worker(Worker&& other) noexcept : context(std::move(other.context)), chunk(context) {}
@@ -128,7 +129,8 @@ class LedgerPass {
       worker.loaded = {};
       for (std::uint64_t first = 0; first < count; first += chunk_elements) {
         sum_chunk(worker, t, first,
-                  static_cast<std::size_t>(std::min<std::uint64_t>(chunk_elements, count - first)), hashes);
+                  static_cast<std::size_t>(std::min<std::uint64_t>(chunk_elements, count - first)),
+                  hashes);
       }
       if (continues()) {
         old_->expect_all_loaded(t, worker.loaded);
@@ -143,8 +145,8 @@ class LedgerPass {
 
   std::size_t first_member() const { return continues() ? 0 : change_.removed.size(); }
 
-  std::span<std::byte const> read(Worker& worker, std::size_t m, std::size_t t, std::uint64_t offset,
-                                  std::size_t size, io::Sha256& hash) const {
+  std::span<std::byte const> read(Worker& worker, std::size_t m, std::size_t t,
+                                  std::uint64_t offset, std::size_t size, io::Sha256& hash) const {
     worker.values.resize((size + 7) / 8);
     std::span<std::byte> const bytes = std::as_writable_bytes(std::span(worker.values)).first(size);
     members_[m]->checkpoint->read(ref(m, t), offset, bytes);
@@ -214,7 +216,8 @@ class LedgerPass {
       }
     }
     if (!good && leaves) {
-      refuse_forged(m, "values that the soup's sums do not contain (" + io::in_quotes(table()[t].name) + ")");
+      refuse_forged(
+          m, "values that the soup's sums do not contain (" + io::in_quotes(table()[t].name) + ")");
     }
     if (!good) {
       refuse_nonfinite(*members_[m]->checkpoint, ref(m, t));
@@ -223,10 +226,13 @@ class LedgerPass {
 
   void store(SumChunk& chunk, std::size_t t, std::uint64_t first) {
     if (chunk.kind() == WordKind::int64) {
-      output_.write_at(layout_.offset(LedgerPart::sum, t) + first * 8, std::as_bytes(std::span(chunk.sums())));
+      output_.write_at(layout_.offset(LedgerPart::sum, t) + first * 8,
+                       std::as_bytes(std::span(chunk.sums())));
     } else {
-      output_.write_at(layout_.offset(LedgerPart::high, t) + first * 8, std::as_bytes(std::span(chunk.high())));
-      output_.write_at(layout_.offset(LedgerPart::low, t) + first * 8, std::as_bytes(std::span(chunk.low())));
+      output_.write_at(layout_.offset(LedgerPart::high, t) + first * 8,
+                       std::as_bytes(std::span(chunk.high())));
+      output_.write_at(layout_.offset(LedgerPart::low, t) + first * 8,
+                       std::as_bytes(std::span(chunk.low())));
     }
     std::vector<std::uint64_t> index;
     std::vector<std::uint64_t> value;
@@ -252,11 +258,13 @@ class LedgerPass {
     flush(2);
   }
 
-  /// Copied tensors: every added member must have the bytes of those that stay, or of the first added.
+  /// Copied tensors: every added member must have the bytes of those that stay, or of the first
+  /// added.
   void copy_tensor(Worker& worker, std::size_t t, std::vector<io::Sha256>& hashes) {
     io::TensorInfo const& info = *layout_.find(LedgerPart::copy, t);
     for (std::uint64_t offset = 0; offset < info.bytes(); offset += copy_bytes) {
-      auto const size = static_cast<std::size_t>(std::min<std::uint64_t>(copy_bytes, info.bytes() - offset));
+      auto const size =
+          static_cast<std::size_t>(std::min<std::uint64_t>(copy_bytes, info.bytes() - offset));
       worker.copy.resize(size);
       bool known = continues();
       if (known) {
@@ -270,11 +278,13 @@ class LedgerPass {
         if (!known) {
           std::copy(bytes.begin(), bytes.end(), worker.copy.begin());
           known = true;
-        } else if (!std::equal(bytes.begin(), bytes.end(), worker.copy.begin(), worker.copy.end())) {
-          detail::refuse_member(*members_[m], table()[t].name, "copied-tensor-differs",
-                                "other values than in the soup (" + std::string(io::name(info.dtype)) + ")",
-                                "the same values in all members for dtypes that are not averaged",
-                                "only F16, BF16, F32 and F64 are averaged");
+        } else if (!std::equal(bytes.begin(), bytes.end(), worker.copy.begin(),
+                               worker.copy.end())) {
+          detail::refuse_member(
+              *members_[m], table()[t].name, "copied-tensor-differs",
+              "other values than in the soup (" + std::string(io::name(info.dtype)) + ")",
+              "the same values in all members for dtypes that are not averaged",
+              "only F16, BF16, F32 and F64 are averaged");
         }
       }
       output_.write_at(layout_.offset(LedgerPart::copy, t) + offset, worker.copy);
@@ -295,7 +305,8 @@ class LedgerPass {
     for (std::size_t m = 0; m < members_.size(); ++m) {
       members_[m]->checkpoint->expect_unchanged();
       bool const leaves = m < change_.removed.size();
-      std::string const digest = leaves && !continues() ? removed_digest_[m] : io::member_digest(digests_[m]);
+      std::string const digest =
+          leaves && !continues() ? removed_digest_[m] : io::member_digest(digests_[m]);
       if (leaves) {
         if (digest != change_.before.members[change_.removed[m].index].digest) {
           refuse_forged(m, "content with digest " + digest);
@@ -305,13 +316,14 @@ class LedgerPass {
       std::size_t const place = change_.kept + m - change_.removed.size();
       for (std::size_t other = 0; other < place && !options_.allow_duplicate; ++other) {
         if (change_.after.members[other].digest == digest) {
-          throw FormatError({.code = "duplicate-member",
-                             .file = members_[m]->checkpoint->path().string(),
-                             .place = {},
-                             .found = "the same content as member " +
-                                      io::in_quotes(change_.after.members[other].name),
-                             .expected = "each checkpoint once",
-                             .advice = "give it once with the sum of the weights, or --allow-duplicate"});
+          throw FormatError(
+              {.code = "duplicate-member",
+               .file = members_[m]->checkpoint->path().string(),
+               .place = {},
+               .found =
+                   "the same content as member " + io::in_quotes(change_.after.members[other].name),
+               .expected = "each checkpoint once",
+               .advice = "give it once with the sum of the weights, or --allow-duplicate"});
         }
       }
       change_.after.members[place].digest = digest;

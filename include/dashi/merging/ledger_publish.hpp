@@ -51,7 +51,8 @@ inline std::map<std::string, std::string> soup_metadata(Manifest const& manifest
 
 /// Accumulate mode. UsageError (2) without members or with a total weight that is not positive;
 /// FormatError (65) when members disagree on a dtype and none is given.
-inline LedgerPublication plan_ledger_publication(Manifest const& manifest, MergeOptions const& options,
+inline LedgerPublication plan_ledger_publication(Manifest const& manifest,
+                                                 MergeOptions const& options,
                                                  std::string const& file) {
   LedgerPublication out{.specs = {}, .metadata = {}, .scale = ledger_scale(manifest)};
   if (manifest.members.empty()) {
@@ -76,17 +77,19 @@ inline LedgerPublication plan_ledger_publication(Manifest const& manifest, Merge
     io::Dtype const first = manifest.members.front().dtypes[t];
     for (LedgerMember const& member : manifest.members) {
       if (member.dtypes[t] != first && (!options.dtype || options.strict_dtype)) {
-        throw FormatError({.code = "dtype-mismatch",
-                           .file = file,
-                           .place = "tensor " + io::in_quotes(tensor.name),
-                           .found = std::string(io::name(member.dtypes[t])) + " in " + member.name,
-                           .expected = std::string(io::name(first)) + " as in " + manifest.members.front().name,
-                           .advice = options.strict_dtype
-                                         ? "leave out --strict-dtype and give --dtype to average them"
-                                         : "give --dtype to say what the result is stored as"});
+        throw FormatError(
+            {.code = "dtype-mismatch",
+             .file = file,
+             .place = "tensor " + io::in_quotes(tensor.name),
+             .found = std::string(io::name(member.dtypes[t])) + " in " + member.name,
+             .expected = std::string(io::name(first)) + " as in " + manifest.members.front().name,
+             .advice = options.strict_dtype
+                           ? "leave out --strict-dtype and give --dtype to average them"
+                           : "give --dtype to say what the result is stored as"});
       }
     }
-    out.specs.push_back({tensor.name, io::is_averaged(first) && options.dtype ? *options.dtype : first,
+    out.specs.push_back({tensor.name,
+                         io::is_averaged(first) && options.dtype ? *options.dtype : first,
                          tensor.shape});
   }
   std::map<std::string, std::string> common = manifest.members.front().metadata;
@@ -100,13 +103,18 @@ inline LedgerPublication plan_ledger_publication(Manifest const& manifest, Merge
   return out;
 }
 
-/// Rounds the sums of a ledger into a sink: Σ w x / Σ w, exact, rounded once. Chunks in any order on
-/// all workers; nothing but the ledger is read. About 2 MiB a worker.
+/// Rounds the sums of a ledger into a sink: Σ w x / Σ w, exact, rounded once. Chunks in any order
+/// on all workers; nothing but the ledger is read. About 2 MiB a worker.
 class LedgerPublisher {
- public:
-  LedgerPublisher(LedgerFile const& ledger, LedgerPublication const& plan, MergeOptions const& options,
-                  TensorSink& sink, io::Progress& progress)
-      : ledger_(ledger), plan_(plan), options_(options), sink_(sink), progress_(progress), loaded_(plan.specs.size()) {}
+public:
+  LedgerPublisher(LedgerFile const& ledger, LedgerPublication const& plan,
+                  MergeOptions const& options, TensorSink& sink, io::Progress& progress)
+      : ledger_(ledger),
+        plan_(plan),
+        options_(options),
+        sink_(sink),
+        progress_(progress),
+        loaded_(plan.specs.size()) {}
 
   MergeResult run() {
     std::vector<Part> const parts = cut();
@@ -132,7 +140,7 @@ class LedgerPublisher {
     return result;
   }
 
- private:
+private:
   static constexpr std::uint64_t part_elements = std::uint64_t{1} << 16;
 
   struct Part {
@@ -155,7 +163,8 @@ class LedgerPublisher {
                                       ? ledger_.layout().find(LedgerPart::copy, t)->bytes()
                                       : ledger_.manifest().tensors[t].elements();
       for (std::uint64_t first = 0; first < count; first += part_elements) {
-        parts.push_back({t, first, static_cast<std::size_t>(std::min(part_elements, count - first))});
+        parts.push_back(
+            {t, first, static_cast<std::size_t>(std::min(part_elements, count - first))});
       }
     }
     return parts;
@@ -199,11 +208,13 @@ class LedgerPublisher {
     auto const result = vector_over<Out, Exec>(out, count);
     kernels::MeanReport report;
     if (chunk.kind() == WordKind::int64) {
-      report = kernels::publish(worker.context, vector_over<std::int64_t const, Exec>(chunk.sums().data(), count),
+      report = kernels::publish(worker.context,
+                                vector_over<std::int64_t const, Exec>(chunk.sums().data(), count),
                                 total, result);
     } else {
-      kernels::Window<Exec> const window{vector_over<std::uint64_t, Exec>(chunk.low().data(), count),
-                                         vector_over<std::int64_t, Exec>(chunk.high().data(), count)};
+      kernels::Window<Exec> const window{
+          vector_over<std::uint64_t, Exec>(chunk.low().data(), count),
+          vector_over<std::int64_t, Exec>(chunk.high().data(), count)};
       report = kernels::publish(worker.context, window, total, result);
     }
     using F = FloatFormat<Out>;
@@ -253,8 +264,8 @@ class LedgerPublisher {
                        .file = {},
                        .place = "tensor " + io::in_quotes(plan_.specs[tensor].name) + " element " +
                                 std::to_string(report.first_overflow),
-                       .found = std::to_string(report.overflowed) + " results beyond the largest " + dtype +
-                                ", the first here",
+                       .found = std::to_string(report.overflowed) + " results beyond the largest " +
+                                dtype + ", the first here",
                        .expected = "results that " + dtype + " can hold",
                        .advice = "give --dtype with a wider range, or --saturate"});
   }
@@ -270,13 +281,15 @@ class LedgerPublisher {
   kernels::MeanReport total_;
 };
 
-/// Reads every sum and list of an accumulating ledger; FormatError when one is not as a ledger holds it.
+/// Reads every sum and list of an accumulating ledger; FormatError when one is not as a ledger
+/// holds it.
 inline void check_sums(LedgerFile const& ledger, int workers) {
   constexpr std::uint64_t part = std::uint64_t{1} << 16;
   std::vector<std::pair<std::size_t, std::uint64_t>> parts;
   for (std::size_t t = 0; t < ledger.manifest().tensors.size(); ++t) {
-    std::uint64_t const count =
-        ledger.layout().kinds()[t] == WordKind::copied ? 0 : ledger.manifest().tensors[t].elements();
+    std::uint64_t const count = ledger.layout().kinds()[t] == WordKind::copied
+                                    ? 0
+                                    : ledger.manifest().tensors[t].elements();
     for (std::uint64_t first = 0; first < count; first += part) {
       parts.emplace_back(t, first);
     }

@@ -21,13 +21,15 @@ namespace dashi::merging {
 
 /// A member's name in a ledger: the file's path relative to the ledger's folder, without following
 /// links. UsageError when it is not UTF-8.
-inline std::string member_name(std::filesystem::path const& file, std::filesystem::path const& folder) {
+inline std::string member_name(std::filesystem::path const& file,
+                               std::filesystem::path const& folder) {
   namespace fs = std::filesystem;
   fs::path absolute = fs::absolute(file).lexically_normal();
   if (!absolute.has_filename()) {  // a folder given with a slash at its end
     absolute = absolute.parent_path();
   }
-  std::string name = absolute.lexically_proximate(fs::absolute(folder).lexically_normal()).generic_string();
+  std::string name =
+      absolute.lexically_proximate(fs::absolute(folder).lexically_normal()).generic_string();
   if (io::first_invalid_utf8(name) != std::string::npos) {
     throw UsageError({.code = "bad-path",
                       .file = file.string(),
@@ -57,7 +59,8 @@ inline std::string member_list(Manifest const& manifest) {
   return lines.empty() ? "none, the soup is empty" : io::listing(lines);
 }
 
-[[noreturn]] inline void no_such_member(std::string const& file, std::string found, Manifest const& manifest) {
+[[noreturn]] inline void no_such_member(std::string const& file, std::string found,
+                                        Manifest const& manifest) {
   throw FormatError({.code = "no-such-member",
                      .file = file,
                      .place = {},
@@ -67,7 +70,8 @@ inline std::string member_list(Manifest const& manifest) {
 }
 
 template <class Matches>
-std::optional<std::size_t> only_member(Manifest const& manifest, std::string const& text, Matches&& matches) {
+std::optional<std::size_t> only_member(Manifest const& manifest, std::string const& text,
+                                       Matches&& matches) {
   std::optional<std::size_t> found;
   for (std::size_t m = 0; m < manifest.members.size(); ++m) {
     if (!matches(manifest.members[m])) {
@@ -87,16 +91,19 @@ std::optional<std::size_t> only_member(Manifest const& manifest, std::string con
 /// least 4 digits) or a recorded name.
 ///
 /// A file under a recorded name stands for that member; its content is checked here with
-/// `verify_named`, else by the pass that reads it. A file under another name is hashed, and its digest
-/// decides. FormatError (65) when that is no member's; IoError (66) when nothing is found at all.
+/// `verify_named`, else by the pass that reads it. A file under another name is hashed, and its
+/// digest decides. FormatError (65) when that is no member's; IoError (66) when nothing is found at
+/// all.
 inline SelectedMember select_member(Manifest const& manifest, std::string const& text,
-                                    std::filesystem::path const& folder, bool verify_named, int workers,
-                                    io::ReadOptions const& read, io::Progress& progress = io::no_progress()) {
+                                    std::filesystem::path const& folder, bool verify_named,
+                                    int workers, io::ReadOptions const& read,
+                                    io::Progress& progress = io::no_progress()) {
   std::error_code ignored;
   std::filesystem::path const path(text);
   bool const exists = !text.empty() && std::filesystem::exists(path, ignored);
   auto const by_name = [&](std::string const& name) {
-    return detail::only_member(manifest, text, [&](LedgerMember const& m) { return m.name == name; });
+    return detail::only_member(manifest, text,
+                               [&](LedgerMember const& m) { return m.name == name; });
   };
   if (exists) {
     std::optional<std::size_t> const named = by_name(member_name(path, folder));
@@ -111,13 +118,14 @@ inline SelectedMember select_member(Manifest const& manifest, std::string const&
                            .place = {},
                            .found = "content with digest " + digest,
                            .expected = "the member with digest " + manifest.members[*named].digest,
-                           .advice = "the file is not the one that was added; give the beginning of the "
-                                     "digest to remove the member without its file"});
+                           .advice =
+                               "the file is not the one that was added; give the beginning of the "
+                               "digest to remove the member without its file"});
       }
       return {*named, path, true, true};
     }
-    std::optional<std::size_t> const at =
-        detail::only_member(manifest, text, [&](LedgerMember const& m) { return m.digest == digest; });
+    std::optional<std::size_t> const at = detail::only_member(
+        manifest, text, [&](LedgerMember const& m) { return m.digest == digest; });
     if (!at) {
       detail::no_such_member(text, "content with digest " + digest, manifest);
     }
@@ -128,7 +136,8 @@ inline SelectedMember select_member(Manifest const& manifest, std::string const&
                    text.find_first_not_of("0123456789abcdef") == std::string::npos;
   std::optional<std::size_t> at;
   if (hex) {
-    at = detail::only_member(manifest, text, [&](LedgerMember const& m) { return m.digest.starts_with(text); });
+    at = detail::only_member(manifest, text,
+                             [&](LedgerMember const& m) { return m.digest.starts_with(text); });
   }
   if (!at) {
     at = by_name(text);

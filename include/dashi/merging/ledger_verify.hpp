@@ -23,14 +23,14 @@ namespace dashi::merging {
 
 /// Where a published file is not what its soup publishes.
 struct SoupDifference {
-  std::string place;     ///< "tensor 'a.weight' element 7", "metadata", "header"
+  std::string place;  ///< "tensor 'a.weight' element 7", "metadata", "header"
   std::string found;
   std::string expected;
 };
 
 /// Compares what a pass would write with a file that is there. Holds one part at a time.
 class CompareSink final : public TensorSink {
- public:
+public:
   /// `specs`: the tensors in the order of the pass.
   CompareSink(std::filesystem::path const& published, std::vector<io::TensorSpec> specs,
               std::map<std::string, std::string> const& metadata, io::ReadOptions const& options)
@@ -41,7 +41,8 @@ class CompareSink final : public TensorSink {
   /// Whether the headers agree, so that a pass makes sense.
   bool comparable() const noexcept { return !header_difference_; }
 
-  void write(std::size_t tensor, std::uint64_t byte_offset, std::span<std::byte const> bytes) override {
+  void write(std::size_t tensor, std::uint64_t byte_offset,
+             std::span<std::byte const> bytes) override {
     thread_local std::vector<std::byte> found;
     found.resize(bytes.size());
     checkpoint_.read(*refs_[tensor], byte_offset, found);
@@ -50,7 +51,8 @@ class CompareSink final : public TensorSink {
       return;
     }
     std::uint64_t const at = byte_offset + static_cast<std::uint64_t>(a - bytes.begin());
-    auto const width = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(io::bits(specs_[tensor].dtype)) / 8);
+    auto const width =
+        std::max<std::uint64_t>(1, static_cast<std::uint64_t>(io::bits(specs_[tensor].dtype)) / 8);
     auto const first = static_cast<std::size_t>(at / width * width - byte_offset);
     auto const value = [&](std::span<std::byte const> from) {
       std::vector<std::byte> word(from.begin() + static_cast<std::ptrdiff_t>(first),
@@ -62,26 +64,30 @@ class CompareSink final : public TensorSink {
     auto const key = std::pair(specs_[tensor].name, at);
     if (!first_ || key < *first_) {
       first_ = key;
-      difference_ = {"tensor " + io::in_quotes(specs_[tensor].name) + " element " + std::to_string(at / width),
-                     value(found), value(bytes)};
+      difference_ = {
+          "tensor " + io::in_quotes(specs_[tensor].name) + " element " + std::to_string(at / width),
+          value(found), value(bytes)};
     }
   }
 
-  /// The first difference by tensor name and element; nothing when the file is the same, byte for byte.
+  /// The first difference by tensor name and element; nothing when the file is the same, byte for
+  /// byte.
   std::optional<SoupDifference> difference() const {
     return header_difference_ ? header_difference_ : difference_;
   }
   io::Checkpoint const& checkpoint() const noexcept { return checkpoint_; }
 
- private:
+private:
   void compare_headers(std::map<std::string, std::string> const& metadata) {
     for (io::TensorSpec const& spec : specs_) {
       io::TensorRef const* const ref = checkpoint_.find(spec.name);
-      std::string const expected = std::string(io::name(spec.dtype)) + " " + io::shape_text(spec.shape);
+      std::string const expected =
+          std::string(io::name(spec.dtype)) + " " + io::shape_text(spec.shape);
       if (ref == nullptr || ref->info.dtype != spec.dtype || ref->info.shape != spec.shape) {
         header_difference_ = {"tensor " + io::in_quotes(spec.name),
-                              ref == nullptr ? "nothing" : std::string(io::name(ref->info.dtype)) + " " +
-                                                               io::shape_text(ref->info.shape),
+                              ref == nullptr ? "nothing"
+                                             : std::string(io::name(ref->info.dtype)) + " " +
+                                                   io::shape_text(ref->info.shape),
                               expected};
         return;
       }
@@ -105,8 +111,8 @@ class CompareSink final : public TensorSink {
     }
     io::SafetensorsLayout const layout(specs_, metadata);
     io::InputFile const& file = checkpoint_.files().front().file();
-    std::vector<std::byte> found(static_cast<std::size_t>(
-        std::min<std::uint64_t>(layout.header().size(), file.size())));
+    std::vector<std::byte> found(
+        static_cast<std::size_t>(std::min<std::uint64_t>(layout.header().size(), file.size())));
     file.read_exact(0, found);
     if (file.size() != layout.file_size() ||
         !std::equal(found.begin(), found.end(), layout.header().begin(), layout.header().end())) {

@@ -14,10 +14,11 @@
 
 namespace dashi::merging {
 
-/// A ledger that this process alone may change while the object lives: two changes at once would lose
-/// one of them. IoError (73) when another process holds it. Where the file system has no locks, none.
+/// A ledger that this process alone may change while the object lives: two changes at once would
+/// lose one of them. IoError (73) when another process holds it. Where the file system has no
+/// locks, none.
 class LockedLedger {
- public:
+public:
   explicit LockedLedger(std::filesystem::path const& path) {
     for (;;) {
       file_ = std::make_unique<LedgerFile>(path);
@@ -46,7 +47,7 @@ class LockedLedger {
   LedgerFile const& operator*() const noexcept { return *file_; }
   LedgerFile const* operator->() const noexcept { return file_.get(); }
 
- private:
+private:
   std::unique_ptr<LedgerFile> file_;
 };
 

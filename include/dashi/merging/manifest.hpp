@@ -82,9 +82,8 @@ struct Manifest {
     auto const key = [](LedgerMember const& m) {
       return std::tie(m.digest, m.weight.digits, m.weight.places, m.name, m.keys.entries());
     };
-    std::sort(members.begin(), members.end(), [&](LedgerMember const& a, LedgerMember const& b) {
-      return key(a) < key(b);
-    });
+    std::sort(members.begin(), members.end(),
+              [&](LedgerMember const& a, LedgerMember const& b) { return key(a) < key(b); });
   }
 };
 
@@ -93,8 +92,8 @@ struct LedgerScale {
   std::vector<std::int64_t> weights;  ///< one for each member, in the manifest's order
   int places = 0;                     ///< the most decimal places among the members
   std::int64_t total = 0;
-  std::uint64_t absolute = 0;   ///< Σ|w|
-  std::uint64_t active = 0;     ///< members whose weight is not zero
+  std::uint64_t absolute = 0;  ///< Σ|w|
+  std::uint64_t active = 0;    ///< members whose weight is not zero
 };
 
 /// Accumulate mode: the scale of the manifest's members. UsageError (2) when Σ|w|·10^places is not

@@ -113,9 +113,8 @@ namespace detail {
 
 /// Reads manifest_text(); what is not checked here is by the comparison with the canonical text.
 class ManifestParser {
- public:
-  ManifestParser(std::string_view text, std::string const& file)
-      : cursor_(text, file, 0, 6) {}
+public:
+  ManifestParser(std::string_view text, std::string const& file) : cursor_(text, file, 0, 6) {}
 
   Manifest parse() {
     cursor_.set_subject("metadata", &subject_);
@@ -151,7 +150,7 @@ class ManifestParser {
     return std::move(manifest_);
   }
 
- private:
+private:
   void parse_mode() {
     cursor_.read_string(value_);
     if (value_ != "recompute" && value_ != "accumulate") {
@@ -184,7 +183,8 @@ class ManifestParser {
       }
       bool const is_hex = member.digest.find_first_not_of("0123456789abcdef") == std::string::npos;
       if (member.digest.size() != 64 || !is_hex) {
-        cursor_.fail("bad-ledger", "a digest that is not SHA-256", "64 lower-case hexadecimal digits");
+        cursor_.fail("bad-ledger", "a digest that is not SHA-256",
+                     "64 lower-case hexadecimal digits");
       }
       manifest_.members.push_back(std::move(member));
     }
@@ -328,7 +328,8 @@ inline Manifest parse_manifest(std::string_view text, std::string const& file) {
   for (std::size_t t = 0; t < manifest.tensors.size(); ++t) {
     for (LedgerMember const& member : manifest.members) {
       io::Dtype const first = manifest.members.front().dtypes[t];
-      if (member.dtypes[t] != first && !(io::is_averaged(first) && io::is_averaged(member.dtypes[t]))) {
+      if (member.dtypes[t] != first &&
+          !(io::is_averaged(first) && io::is_averaged(member.dtypes[t]))) {
         refuse("a copied tensor with two dtypes", "one dtype");
       }
     }

@@ -23,10 +23,11 @@ namespace dashi::merging {
 /// One tensor of the merged checkpoint and where it comes from.
 struct PlannedTensor {
   std::string name;
-  io::Dtype dtype = io::Dtype::f32;           ///< in the merged checkpoint
+  io::Dtype dtype = io::Dtype::f32;  ///< in the merged checkpoint
   std::vector<std::uint64_t> shape{};
-  bool averaged = false;                      ///< else copied, and the same in all members
-  std::vector<io::TensorRef const*> sources{};  ///< one a member, in their order; owned by checkpoints
+  bool averaged = false;  ///< else copied, and the same in all members
+  std::vector<io::TensorRef const*>
+      sources{};  ///< one a member, in their order; owned by checkpoints
 
   std::uint64_t elements() const noexcept { return sources.front()->info.elements(); }
 };
@@ -56,7 +57,8 @@ inline NamedTensors named_tensors(MergeMember const& member) {
                          .file = file,
                          .place = "key map",
                          .found = io::in_quotes(at->second->info.name) + " and " +
-                                  io::in_quotes(ref.info.name) + " both become " + io::in_quotes(at->first),
+                                  io::in_quotes(ref.info.name) + " both become " +
+                                  io::in_quotes(at->first),
                          .expected = "a different name for each",
                          .advice = "correct the key map"});
     }
@@ -65,7 +67,8 @@ inline NamedTensors named_tensors(MergeMember const& member) {
 }
 
 /// Refuses a member without some of the tensors in `all`.
-inline void expect_all(MergeMember const& member, NamedTensors const& mine, NamedTensors const& all) {
+inline void expect_all(MergeMember const& member, NamedTensors const& mine,
+                       NamedTensors const& all) {
   std::vector<std::string> missing;
   for (auto const& [name, ref] : all) {
     if (!mine.contains(name)) {
@@ -84,8 +87,9 @@ inline void expect_all(MergeMember const& member, NamedTensors const& mine, Name
   }
 }
 
-[[noreturn]] inline void fail_tensor(MergeMember const& member, std::string code, PlannedTensor const& tensor,
-                                     std::string found, std::string expected, std::string advice) {
+[[noreturn]] inline void fail_tensor(MergeMember const& member, std::string code,
+                                     PlannedTensor const& tensor, std::string found,
+                                     std::string expected, std::string advice) {
   throw FormatError({.code = std::move(code),
                      .file = member.checkpoint->path().string(),
                      .place = "tensor " + io::in_quotes(tensor.name),
@@ -135,7 +139,7 @@ inline void match_dtypes(PlannedTensor& tensor, std::span<MergeMember const> mem
     }
     fail_tensor(members[m], "dtype-mismatch", tensor, "is " + std::string(io::name(dtype)),
                 std::string(io::name(first)) + " as in " + members[0].checkpoint->path().string(),
-                !convertible           ? "only F16, BF16, F32 and F64 can be averaged with each other"
+                !convertible ? "only F16, BF16, F32 and F64 can be averaged with each other"
                 : options.strict_dtype ? "leave out --strict-dtype and give --dtype to average them"
                                        : "give --dtype to say what the result is stored as");
   }

@@ -16,8 +16,8 @@ enum class NonfinitePolicy {
 
 /// What to do with a result of finite members that the output dtype cannot hold.
 enum class OverflowPolicy {
-  error,      ///< FormatError with the tensor, the first index and the count; NonfinitePolicy::propagate
-              ///< turns it into propagate
+  error,  ///< FormatError with the tensor, the first index and the count;
+          ///< NonfinitePolicy::propagate turns it into propagate
   saturate,   ///< the largest finite number of that sign
   propagate,  ///< infinity, as IEEE rounding says
 };
@@ -35,8 +35,8 @@ struct MergeOptions {
   /// Members with an expected digest are always digested.
   bool digests = true;
   std::uint64_t memory_budget = std::uint64_t{1} << 30;  ///< bytes for buffers
-  int workers = 0;               ///< threads; 0: one for each processor
-  std::uint64_t chunk_bytes = 0; ///< per member and chunk; 0: chosen for the cache and the budget
+  int workers = 0;                                       ///< threads; 0: one for each processor
+  std::uint64_t chunk_bytes = 0;  ///< per member and chunk; 0: chosen for the cache and the budget
 };
 using MeanOptions = MergeOptions;
 

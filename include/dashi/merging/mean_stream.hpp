@@ -19,7 +19,8 @@ namespace dashi::merging {
 using MeanPlan = MergePlan;
 using MeanResult = MergeResult;
 
-/// The members' decimal weights as integers. UsageError when the total is not positive or too large.
+/// The members' decimal weights as integers. UsageError when the total is not positive or too
+/// large.
 inline kernels::MeanWeights mean_weights(std::span<MergeMember const> members) {
   std::vector<DecimalWeight> weights;
   for (MergeMember const& member : members) {
@@ -28,8 +29,8 @@ inline kernels::MeanWeights mean_weights(std::span<MergeMember const> members) {
   return kernels::MeanWeights(to_integers(weights).values);
 }
 
-/// Plans the exact weighted mean Σ w_i θ_i / Σ w_i. Throws UsageError and FormatError; reads no tensor
-/// data, opens no output.
+/// Plans the exact weighted mean Σ w_i θ_i / Σ w_i. Throws UsageError and FormatError; reads no
+/// tensor data, opens no output.
 inline MeanPlan plan_mean(std::vector<MergeMember> members, MergeOptions const& options = {},
                           std::string method = "linear") {
   MeanPlan plan = plan_merge(std::move(method), std::move(members), {}, options, false, false);
@@ -45,12 +46,14 @@ inline MeanResult stream_mean(MeanPlan const& plan, TensorSink& sink,
   return result;
 }
 
-/// Writes the mean of a plan: exact, rounded once, the same bytes whatever the order of the members,
-/// the workers and the memory budget. One member gives exactly its tensors. Nothing appears under
-/// `output` unless everything succeeded.
+/// Writes the mean of a plan: exact, rounded once, the same bytes whatever the order of the
+/// members, the workers and the memory budget. One member gives exactly its tensors. Nothing
+/// appears under `output` unless everything succeeded.
 inline MeanResult publish_mean(MeanPlan const& plan, std::filesystem::path const& output,
-                               PublishOptions options = {}, io::Progress& progress = io::no_progress()) {
-  return publish_plan(plan, CombineMean(mean_weights(plan.sources)), output, std::move(options), progress);
+                               PublishOptions options = {},
+                               io::Progress& progress = io::no_progress()) {
+  return publish_plan(plan, CombineMean(mean_weights(plan.sources)), output, std::move(options),
+                      progress);
 }
 
 }  // namespace dashi::merging

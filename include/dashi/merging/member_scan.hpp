@@ -23,7 +23,8 @@ namespace dashi::merging {
 
 /// 0 means one for each processor.
 inline int worker_count(int workers) {
-  return workers > 0 ? workers : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return workers > 0 ? workers
+                     : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
 /// Indices of `sizes`, largest first: the order in which few threads finish soonest.
@@ -44,14 +45,15 @@ bool all_finite(std::byte const* bytes, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     typename F::Bits bits;
     std::memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
-    nonfinite = static_cast<typename F::Bits>(nonfinite | ((bits & F::exponent_mask) == F::exponent_mask));
+    nonfinite =
+        static_cast<typename F::Bits>(nonfinite | ((bits & F::exponent_mask) == F::exponent_mask));
   }
   return nonfinite == 0;
 }
 
 template <class T>
-void count_nonfinite(std::byte const* bytes, std::size_t count, std::uint64_t first, std::uint64_t& nans,
-                     std::uint64_t& infinities, std::uint64_t& at) {
+void count_nonfinite(std::byte const* bytes, std::size_t count, std::uint64_t first,
+                     std::uint64_t& nans, std::uint64_t& infinities, std::uint64_t& at) {
   using F = FloatFormat<T>;
   for (std::size_t i = 0; i < count; ++i) {
     typename F::Bits bits;
@@ -84,7 +86,8 @@ inline bool all_finite(io::Dtype dtype, std::span<std::byte const> bytes) {
 }
 
 /// Counts what is not finite in a whole tensor and throws the FormatError about it.
-[[noreturn]] inline void refuse_nonfinite(io::Checkpoint const& checkpoint, io::TensorRef const& ref) {
+[[noreturn]] inline void refuse_nonfinite(io::Checkpoint const& checkpoint,
+                                          io::TensorRef const& ref) {
   constexpr std::uint64_t block = std::uint64_t{1} << 20;
   std::uint64_t nans = 0, infinities = 0, first = 0;
   std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(block, ref.info.bytes())));
@@ -93,16 +96,18 @@ inline bool all_finite(io::Dtype dtype, std::span<std::byte const> bytes) {
       auto const part = std::span(buffer).first(
           static_cast<std::size_t>(std::min(block, ref.info.bytes() - offset)));
       checkpoint.read(ref, offset, part);
-      detail::count_nonfinite<T>(part.data(), part.size() / sizeof(T), offset / sizeof(T), nans, infinities, first);
+      detail::count_nonfinite<T>(part.data(), part.size() / sizeof(T), offset / sizeof(T), nans,
+                                 infinities, first);
     }
   });
-  throw FormatError({.code = "nonfinite",
-                     .file = checkpoint.path().string(),
-                     .place = "tensor " + io::in_quotes(ref.info.name) + " element " + std::to_string(first),
-                     .found = std::to_string(nans) + " NaN and " + std::to_string(infinities) +
-                              " infinite values in this tensor, the first here",
-                     .expected = "finite values",
-                     .advice = "a soup takes finite members only; repair the checkpoint"});
+  throw FormatError(
+      {.code = "nonfinite",
+       .file = checkpoint.path().string(),
+       .place = "tensor " + io::in_quotes(ref.info.name) + " element " + std::to_string(first),
+       .found = std::to_string(nans) + " NaN and " + std::to_string(infinities) +
+                " infinite values in this tensor, the first here",
+       .expected = "finite values",
+       .advice = "a soup takes finite members only; repair the checkpoint"});
 }
 
 /// Digest of a member's content, from one pass that also refuses values that are not finite
@@ -124,7 +129,8 @@ inline std::string scan_member(io::Checkpoint const& checkpoint, int workers, bo
     std::size_t const t = order[static_cast<std::size_t>(at)];
     io::TensorRef const& ref = tensors[t];
     std::vector<std::byte>& buffer = buffers[static_cast<std::size_t>(worker)];
-    buffer.resize(std::max(buffer.size(), static_cast<std::size_t>(std::min(block, ref.info.bytes()))));
+    buffer.resize(
+        std::max(buffer.size(), static_cast<std::size_t>(std::min(block, ref.info.bytes()))));
     io::Sha256 hash;
     for (std::uint64_t offset = 0; offset < ref.info.bytes(); offset += block) {
       auto const part = std::span(buffer).first(

@@ -21,12 +21,13 @@ namespace detail {
 
 inline void expect_base(std::string_view method, bool wanted, bool given) {
   if (wanted != given) {
-    throw UsageError({.code = "base",
-                      .file = {},
-                      .place = "method " + std::string(method),
-                      .found = given ? "a base checkpoint" : "no base checkpoint",
-                      .expected = wanted ? "the checkpoint that the members were tuned from" : "none",
-                      .advice = {}});
+    throw UsageError(
+        {.code = "base",
+         .file = {},
+         .place = "method " + std::string(method),
+         .found = given ? "a base checkpoint" : "no base checkpoint",
+         .expected = wanted ? "the checkpoint that the members were tuned from" : "none",
+         .advice = {}});
   }
 }
 
@@ -46,15 +47,16 @@ std::vector<MergeMember> weighed(Strategy const& strategy, std::vector<MergeMemb
 
 }  // namespace detail
 
-/// What merge() would do: names, shapes and dtypes matched, work cut, sizes known. A linear strategy
-/// is asked for its weights. Reads no tensor data itself.
+/// What merge() would do: names, shapes and dtypes matched, work cut, sizes known. A linear
+/// strategy is asked for its weights. Reads no tensor data itself.
 template <class Strategy>
 MergePlan plan_strategy(Strategy const& strategy, std::vector<MergeMember> members,
                         MergeOptions const& options = {}, std::optional<MergeMember> base = {}) {
   static_assert(require_merge_strategy<Strategy>());
   detail::expect_base(Strategy::name, Strategy::traits.needs_base, base.has_value());
   if constexpr (Strategy::traits.form == MergeForm::linear) {
-    return plan_mean(detail::weighed(strategy, std::move(members)), options, std::string(Strategy::name));
+    return plan_mean(detail::weighed(strategy, std::move(members)), options,
+                     std::string(Strategy::name));
   } else {
     return plan_merge(std::string(Strategy::name), std::move(members), std::move(base), options,
                       Strategy::traits.form == MergeForm::tensor, true);
@@ -64,9 +66,9 @@ MergePlan plan_strategy(Strategy const& strategy, std::vector<MergeMember> membe
 /// Makes one checkpoint out of several by `strategy`, streaming: memory stays within the options'
 /// budget whatever the sizes, and nothing appears under `output` unless everything succeeded.
 ///
-/// Linear strategies are exact. Others compute in double, from values that double holds exactly, and
-/// are rounded once to the output dtype. Tensors of integer and other dtypes are copied when they are
-/// equal in all members. Throws UsageError, FormatError and IoError.
+/// Linear strategies are exact. Others compute in double, from values that double holds exactly,
+/// and are rounded once to the output dtype. Tensors of integer and other dtypes are copied when
+/// they are equal in all members. Throws UsageError, FormatError and IoError.
 template <class Strategy>
 MergeResult merge(Strategy const& strategy, std::vector<MergeMember> members,
                   std::filesystem::path const& output, MergeOptions const& options = {},
@@ -76,7 +78,8 @@ MergeResult merge(Strategy const& strategy, std::vector<MergeMember> members,
   if constexpr (Strategy::traits.form == MergeForm::linear) {
     return publish_mean(plan, output, std::move(publish), progress);
   } else {
-    return publish_plan(plan, CombineValues<Strategy>(strategy, plan), output, std::move(publish), progress);
+    return publish_plan(plan, CombineValues<Strategy>(strategy, plan), output, std::move(publish),
+                        progress);
   }
 }
 

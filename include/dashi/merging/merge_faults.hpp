@@ -18,10 +18,11 @@
 
 namespace dashi::merging {
 
-/// Gathers what is wrong with the values while workers stream, so that the message does not depend on
-/// threads or chunks: it is about the first tensor of the plan that is affected, and counts all of it.
+/// Gathers what is wrong with the values while workers stream, so that the message does not depend
+/// on threads or chunks: it is about the first tensor of the plan that is affected, and counts all
+/// of it.
 class MergeFaults {
- public:
+public:
   explicit MergeFaults(MergePlan const& plan) : plan_(&plan) {}
 
   /// Last chunk that still matters; those after it may be skipped.
@@ -31,10 +32,9 @@ class MergeFaults {
   void add(std::size_t tensor, kernels::MeanReport const& report) {
     MergeOptions const& options = plan_->options;
     bool const nonfinite = report.nan_inputs + report.infinite_inputs > 0;
-    bool const fatal =
-        (nonfinite && options.nonfinite == NonfinitePolicy::error) ||
-        (report.overflowed > 0 && options.overflow == OverflowPolicy::error &&
-         options.nonfinite == NonfinitePolicy::error);
+    bool const fatal = (nonfinite && options.nonfinite == NonfinitePolicy::error) ||
+                       (report.overflowed > 0 && options.overflow == OverflowPolicy::error &&
+                        options.nonfinite == NonfinitePolicy::error);
     std::scoped_lock const lock(mutex_);
     total_.nan_inputs += report.nan_inputs;
     total_.infinite_inputs += report.infinite_inputs;
@@ -70,18 +70,18 @@ class MergeFaults {
         names.push_back(io::in_quotes(t.name) + " (" + std::string(io::name(t.dtype)) + ")");
       }
       auto const& [tensor, source] = *differing_.begin();
-      throw FormatError({.code = "copied-tensor-differs",
-                         .file = plan_->sources[source].checkpoint->path().string(),
-                         .place = "tensor " + io::in_quotes(plan_->tensors[tensor].name),
-                         .found = "other values than in " +
-                                  plan_->sources.front().checkpoint->path().string() + "; tensors: " +
-                                  io::listing(names),
-                         .expected = "the same values in all members for dtypes that are not averaged",
-                         .advice = "only F16, BF16, F32 and F64 are averaged"});
+      throw FormatError(
+          {.code = "copied-tensor-differs",
+           .file = plan_->sources[source].checkpoint->path().string(),
+           .place = "tensor " + io::in_quotes(plan_->tensors[tensor].name),
+           .found = "other values than in " + plan_->sources.front().checkpoint->path().string() +
+                    "; tensors: " + io::listing(names),
+           .expected = "the same values in all members for dtypes that are not averaged",
+           .advice = "only F16, BF16, F32 and F64 are averaged"});
     }
   }
 
- private:
+private:
   [[noreturn]] void fail_values(std::size_t tensor, kernels::MeanReport const& report) const {
     PlannedTensor const& t = plan_->tensors[tensor];
     std::string const place = "tensor " + io::in_quotes(t.name);

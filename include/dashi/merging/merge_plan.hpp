@@ -24,14 +24,14 @@ namespace dashi::merging {
 /// Everything about a merge that is known before any tensor is read. To be printed, or published.
 struct MergePlan {
   std::string method;
-  std::vector<MergeMember> sources;     ///< the members, then the base if there is one
+  std::vector<MergeMember> sources;  ///< the members, then the base if there is one
   std::size_t members = 0;
   MergeOptions options{};
-  std::vector<PlannedTensor> tensors;   ///< in the order in which they lie in the output
+  std::vector<PlannedTensor> tensors;  ///< in the order in which they lie in the output
   ChunkLayout layout;
   std::uint64_t bytes_to_read = 0;
-  std::uint64_t bytes_to_write = 0;     ///< tensor data; the header comes on top
-  std::uint64_t peak_memory = 0;        ///< bytes of buffers
+  std::uint64_t bytes_to_write = 0;  ///< tensor data; the header comes on top
+  std::uint64_t peak_memory = 0;     ///< bytes of buffers
 
   bool digested(std::size_t source) const {
     return options.digests || sources[source].digest.has_value();
@@ -89,8 +89,12 @@ inline void expect_distinct(std::span<MergeMember const> members) {
 inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members,
                             std::optional<MergeMember> base, MergeOptions const& options,
                             bool whole_tensors, bool as_double) {
-  MergePlan plan{.method = std::move(method), .sources = std::move(members), .members = 0,
-                 .options = options, .tensors = {}, .layout = {}};
+  MergePlan plan{.method = std::move(method),
+                 .sources = std::move(members),
+                 .members = 0,
+                 .options = options,
+                 .tensors = {},
+                 .layout = {}};
   plan.members = plan.sources.size();
   if (!options.allow_duplicate) {
     detail::expect_distinct(plan.sources);
@@ -102,7 +106,8 @@ inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members
   std::stable_sort(plan.tensors.begin(), plan.tensors.end(), [](auto const& a, auto const& b) {
     return io::bits(a.dtype) > io::bits(b.dtype);  // as the writer lays them out
   });
-  plan.layout = lay_out_chunks(plan.tensors, plan.sources.size(), options, whole_tensors, as_double);
+  plan.layout =
+      lay_out_chunks(plan.tensors, plan.sources.size(), options, whole_tensors, as_double);
   for (PlannedTensor const& tensor : plan.tensors) {
     for (io::TensorRef const* ref : tensor.sources) {
       plan.bytes_to_read += ref->info.bytes();

@@ -27,12 +27,12 @@ struct DigestAbandoned final : std::exception {
 
 /// SHA-256 of the tensors of several members, fed by the workers of run_chunks() while they read.
 ///
-/// The parts of one tensor must be hashed in order: update() waits until all bytes before its offset
-/// are hashed. Parts must belong to chunks in increasing order; chunks are claimed in that order, so
-/// the part waited for is always being worked on and the wait ends. Different tensors and members are
-/// hashed side by side.
+/// The parts of one tensor must be hashed in order: update() waits until all bytes before its
+/// offset are hashed. Parts must belong to chunks in increasing order; chunks are claimed in that
+/// order, so the part waited for is always being worked on and the wait ends. Different tensors and
+/// members are hashed side by side.
 class OrderedDigest {
- public:
+public:
   OrderedDigest() = default;
 
   /// Adds a member and returns its number. `tensors`: its tensors by name, dtype and shape.
@@ -93,7 +93,7 @@ class OrderedDigest {
 
   std::size_t size() const noexcept { return members_.size(); }
 
- private:
+private:
   struct Open {
     io::Sha256 hash;
     std::uint64_t done = 0;

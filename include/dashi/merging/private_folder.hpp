@@ -14,7 +14,7 @@ namespace dashi::merging {
 /// A new folder that only this user can enter, removed with all it holds at the end of its life.
 /// IoError (create) when `parent` does not let it be made.
 class PrivateFolder {
- public:
+public:
   explicit PrivateFolder(std::filesystem::path const& parent) {
     std::string pattern = (parent / ".dashi-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
@@ -37,7 +37,7 @@ class PrivateFolder {
 
   std::filesystem::path const& path() const noexcept { return path_; }
 
- private:
+private:
   std::filesystem::path path_;
 };
 

@@ -80,8 +80,8 @@ inline std::string recipe_json(Recipe recipe) {
 
 /// Metadata of a published checkpoint: the pairs its members have in common, `dashi.recipe` and
 /// `dashi.version`. No dates, no history.
-inline std::map<std::string, std::string> published_metadata(std::map<std::string, std::string> common,
-                                                             Recipe const& recipe) {
+inline std::map<std::string, std::string> published_metadata(
+    std::map<std::string, std::string> common, Recipe const& recipe) {
   common.insert_or_assign("dashi.recipe", recipe_json(recipe));
   common.insert_or_assign("dashi.version", DASHI_VERSION);
   return common;

@@ -23,10 +23,10 @@ namespace dashi::merging {
 
 /// How the merged checkpoint is written.
 struct PublishOptions {
-  bool force = false;                              ///< replace an existing output
-  std::optional<std::uint64_t> largest_shard{};    ///< bytes of tensor data; one file when absent
-  std::vector<io::FileIdentity> inputs{};          ///< files that the output must not be
-  bool named_temporary = false;                    ///< see io::OutputOptions
+  bool force = false;                            ///< replace an existing output
+  std::optional<std::uint64_t> largest_shard{};  ///< bytes of tensor data; one file when absent
+  std::vector<io::FileIdentity> inputs{};        ///< files that the output must not be
+  bool named_temporary = false;                  ///< see io::OutputOptions
 
   io::CheckpointOutput output() const {
     return {.file = {.force = force, .inputs = inputs, .named_temporary = named_temporary},
@@ -78,26 +78,29 @@ inline void expect_sources_unchanged(MergePlan const& plan, std::span<std::strin
 
 /// Writes what a pass makes into a checkpoint whose specs are in the plan's order.
 class WriterSink final : public TensorSink {
- public:
+public:
   explicit WriterSink(io::CheckpointWriter& writer) : writer_(&writer) {}
-  void write(std::size_t tensor, std::uint64_t byte_offset, std::span<std::byte const> bytes) override {
+  void write(std::size_t tensor, std::uint64_t byte_offset,
+             std::span<std::byte const> bytes) override {
     writer_->write(tensor, byte_offset, bytes);
   }
 
- private:
+private:
   io::CheckpointWriter* writer_;
 };
 
 /// Runs a plan and writes its result. Nothing appears under `output` unless everything succeeded.
 template <class Combine>
-MergeResult publish_plan(MergePlan const& plan, Combine const& combine, std::filesystem::path const& output,
-                         PublishOptions options, io::Progress& progress) {
+MergeResult publish_plan(MergePlan const& plan, Combine const& combine,
+                         std::filesystem::path const& output, PublishOptions options,
+                         io::Progress& progress) {
   for (MergeMember const& source : plan.sources) {
     for (io::SafetensorsFile const& file : source.checkpoint->files()) {
       options.inputs.push_back(file.file().identity());
     }
   }
-  io::CheckpointWriter writer(output, tensor_specs(plan), placeholder_metadata(plan), options.output());
+  io::CheckpointWriter writer(output, tensor_specs(plan), placeholder_metadata(plan),
+                              options.output());
   WriterSink sink(writer);
   MergeResult result = stream_tensors(plan, combine, sink, progress);
   expect_sources_unchanged(plan, result.digests);

@@ -57,9 +57,10 @@ void for_each_extent(MergePlan const& plan, std::size_t source, std::size_t firs
 }
 
 /// Asks the kernel for what the chunks after the present ones will read, in windows of about 32 MiB
-/// over all sources. Files that are in the page cache are left alone: asking costs more than it gives.
+/// over all sources. Files that are in the page cache are left alone: asking costs more than it
+/// gives.
 class ReadAhead {
- public:
+public:
   explicit ReadAhead(MergePlan const& plan) : plan_(&plan) {
     std::uint64_t const chunks = std::max<std::uint64_t>(plan.layout.chunks.size(), 1);
     std::uint64_t const average = std::max<std::uint64_t>(plan.bytes_to_read / chunks, 1);
@@ -73,7 +74,7 @@ class ReadAhead {
     }
   }
 
- private:
+private:
   static constexpr std::uint64_t window = std::uint64_t{32} << 20;
 
   void ask(std::uint64_t from) const {
@@ -100,7 +101,9 @@ class ReadAhead {
   /// Whether the byte at `offset` can be read without waiting for a disk; yes when unknown.
   static bool cached(int descriptor, std::uint64_t offset) {
     char byte = 0;
-    struct iovec target {&byte, 1};
+    struct iovec target {
+      &byte, 1
+    };
     return ::preadv2(descriptor, &target, 1, static_cast<off_t>(offset), RWF_NOWAIT) >= 0 ||
            errno != EAGAIN;
   }

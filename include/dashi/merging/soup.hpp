@@ -39,7 +39,7 @@ namespace dashi {
 ///
 /// Throws UsageError (2), FormatError (65), IoError. Kokkos must be initialised (ScopeGuard).
 class Soup {
- public:
+public:
   using Options = merging::LedgerOptions;
   using Addition = merging::SoupAddition;
   using Change = merging::SoupChange;
@@ -70,20 +70,22 @@ class Soup {
   merging::Manifest const& manifest() const noexcept { return manifest_; }  ///< members by digest
   std::vector<merging::LedgerMember> const& members() const noexcept { return manifest_.members; }
 
-  Soup& add(std::filesystem::path const& file, merging::DecimalWeight weight = {}, merging::KeyMap keys = {}) {
+  Soup& add(std::filesystem::path const& file, merging::DecimalWeight weight = {},
+            merging::KeyMap keys = {}) {
     return apply({.removals = {}, .additions = {{file, weight, std::move(keys)}}});
   }
   Soup& add(std::filesystem::path const& file, std::string_view weight) {
     return add(file, merging::parse_weight(weight));
   }
 
-  /// `member`: its file; or, where no such file is, the beginning of its digest or its recorded name.
-  /// Accumulate mode needs the file (66).
+  /// `member`: its file; or, where no such file is, the beginning of its digest or its recorded
+  /// name. Accumulate mode needs the file (66).
   Soup& remove(std::string const& member) { return apply({.removals = {member}, .additions = {}}); }
 
   /// The new member gets the weight and the key map of the old one unless they are given.
   Soup& replace(std::string const& old, std::filesystem::path const& file,
-                std::optional<merging::DecimalWeight> weight = {}, std::optional<merging::KeyMap> keys = {},
+                std::optional<merging::DecimalWeight> weight = {},
+                std::optional<merging::KeyMap> keys = {},
                 io::Progress& progress = io::no_progress()) {
     return apply(replacement(old, file, weight, std::move(keys)), progress);
   }
@@ -94,7 +96,8 @@ class Soup {
     merging::LedgerMember const& member =
         manifest_.members[select(manifest_, old, false, io::no_progress()).index];
     return {.removals = {old},
-            .additions = {{file, weight.value_or(member.weight), keys ? *std::move(keys) : member.keys}}};
+            .additions = {
+                {file, weight.value_or(member.weight), keys ? *std::move(keys) : member.keys}}};
   }
 
   /// Removals and additions in one pass.
@@ -121,23 +124,25 @@ class Soup {
     return soup.plan({.removals = {}, .additions = members});
   }
 
-  /// Writes the exact mean of the members. UsageError (2) for a soup without members or with a total
-  /// weight that is not positive.
-  merging::MergeResult publish(std::filesystem::path const& output, merging::MergeOptions options = {},
+  /// Writes the exact mean of the members. UsageError (2) for a soup without members or with a
+  /// total weight that is not positive.
+  merging::MergeResult publish(std::filesystem::path const& output,
+                               merging::MergeOptions options = {},
                                merging::PublishOptions file = {},
                                io::Progress& progress = io::no_progress()) const;
 
   /// The plan of publish() in recompute mode, whose members are opened.
   merging::MeanPlan plan_publication(merging::MergeOptions options = {}) const;
 
-  /// Checks the ledger (every list of an accumulating soup; every member's digest of a recomputing one)
-  /// and, when given, whether `published` is what publish() would write.
+  /// Checks the ledger (every list of an accumulating soup; every member's digest of a recomputing
+  /// one) and, when given, whether `published` is what publish() would write.
   merging::SoupVerification verify(std::optional<std::filesystem::path> const& published = {},
                                    merging::MergeOptions options = {},
                                    io::Progress& progress = io::no_progress()) const;
 
- private:
-  Soup(std::filesystem::path ledger, Options const& options) : path_(std::move(ledger)), options_(options) {}
+private:
+  Soup(std::filesystem::path ledger, Options const& options)
+      : path_(std::move(ledger)), options_(options) {}
 
   std::filesystem::path folder() const {
     return path_ && path_->has_parent_path() ? path_->parent_path() : std::filesystem::path(".");
@@ -147,18 +152,22 @@ class Soup {
     return name.is_absolute() || folder() == "." ? name : folder() / name;
   }
 
-  merging::SelectedMember select(merging::Manifest const& manifest, std::string const& text, bool verify,
-                                 io::Progress& progress) const {
-    return merging::select_member(manifest, text, folder(), verify, options_.workers, options_.read, progress);
+  merging::SelectedMember select(merging::Manifest const& manifest, std::string const& text,
+                                 bool verify, io::Progress& progress) const {
+    return merging::select_member(manifest, text, folder(), verify, options_.workers, options_.read,
+                                  progress);
   }
 
   merging::MergeMember open_addition(Addition const& addition) const;
-  merging::LedgerChange accumulate_change(merging::Manifest const& manifest, Change const& change) const;
+  merging::LedgerChange accumulate_change(merging::Manifest const& manifest,
+                                          Change const& change) const;
   merging::Manifest recompute_change(Change const& change, io::Progress& progress) const;
   std::size_t take(merging::Manifest const& manifest, merging::SelectedMember const& selected,
                    std::vector<std::size_t>& gone) const;
-  void expect_compatible(merging::Manifest const& after, std::vector<merging::MergeMember> const& added) const;
-  void run(Change const& change, merging::LedgerFile const* old, bool force, io::Progress& progress);
+  void expect_compatible(merging::Manifest const& after,
+                         std::vector<merging::MergeMember> const& added) const;
+  void run(Change const& change, merging::LedgerFile const* old, bool force,
+           io::Progress& progress);
 
   std::optional<std::filesystem::path> path_;
   Options options_;

@@ -22,15 +22,17 @@ inline merging::MergeMember Soup::open_addition(Addition const& addition) const 
 }
 
 /// Notes a member as gone; UsageError when it is named twice.
-inline std::size_t Soup::take(merging::Manifest const& manifest, merging::SelectedMember const& selected,
+inline std::size_t Soup::take(merging::Manifest const& manifest,
+                              merging::SelectedMember const& selected,
                               std::vector<std::size_t>& gone) const {
   if (std::find(gone.begin(), gone.end(), selected.index) != gone.end()) {
-    throw UsageError({.code = "removed-twice",
-                      .file = {},
-                      .place = {},
-                      .found = "member " + io::in_quotes(manifest.members[selected.index].name) + " twice",
-                      .expected = "each member once",
-                      .advice = {}});
+    throw UsageError(
+        {.code = "removed-twice",
+         .file = {},
+         .place = {},
+         .found = "member " + io::in_quotes(manifest.members[selected.index].name) + " twice",
+         .expected = "each member once",
+         .advice = {}});
   }
   gone.push_back(selected.index);
   return selected.index;
@@ -44,14 +46,15 @@ inline merging::LedgerChange Soup::accumulate_change(merging::Manifest const& ma
     merging::SelectedMember const selected = select(manifest, text, false, io::no_progress());
     merging::LedgerMember const& record = manifest.members[take(manifest, selected, gone)];
     if (!selected.exists) {
-      throw IoError(IoStage::input, ENOENT,
-                    {.code = "no-such-file",
-                     .file = selected.file.string(),
-                     .place = {},
-                     .found = "cannot open the member's file",
-                     .expected = "the file of member " + record.digest.substr(0, 12) + " " + record.name +
-                                 ", whose values must be subtracted",
-                     .advice = "give the path of a copy, or make the soup anew from the other members"});
+      throw IoError(
+          IoStage::input, ENOENT,
+          {.code = "no-such-file",
+           .file = selected.file.string(),
+           .place = {},
+           .found = "cannot open the member's file",
+           .expected = "the file of member " + record.digest.substr(0, 12) + " " + record.name +
+                       ", whose values must be subtracted",
+           .advice = "give the path of a copy, or make the soup anew from the other members"});
     }
     merging::MergeMember member = merging::open_member(selected.file, record.weight, options_.read);
     member.keys = record.keys;
@@ -66,8 +69,8 @@ inline merging::LedgerChange Soup::accumulate_change(merging::Manifest const& ma
   return merging::plan_change(manifest, std::move(removed), std::move(added), names);
 }
 
-/// Members must fit each other before one enters. Of the recorded members those whose files are there
-/// are looked at; publishing needs and checks all of them.
+/// Members must fit each other before one enters. Of the recorded members those whose files are
+/// there are looked at; publishing needs and checks all of them.
 inline void Soup::expect_compatible(merging::Manifest const& after,
                                     std::vector<merging::MergeMember> const& added) const {
   std::vector<merging::MergeMember> all = added;
@@ -76,7 +79,8 @@ inline void Soup::expect_compatible(merging::Manifest const& after,
     if (all.size() > added.size() || !std::filesystem::exists(file_of(record), ignored)) {
       continue;  // they fit each other: one is enough
     }
-    merging::MergeMember member = merging::open_member(file_of(record), record.weight, options_.read);
+    merging::MergeMember member =
+        merging::open_member(file_of(record), record.weight, options_.read);
     member.keys = record.keys;
     all.insert(all.begin(), std::move(member));
   }
@@ -85,7 +89,8 @@ inline void Soup::expect_compatible(merging::Manifest const& after,
   }
 }
 
-inline merging::Manifest Soup::recompute_change(Change const& change, io::Progress& progress) const {
+inline merging::Manifest Soup::recompute_change(Change const& change,
+                                                io::Progress& progress) const {
   merging::Manifest after = manifest_;
   std::vector<std::size_t> gone;
   for (std::string const& text : change.removals) {
@@ -107,12 +112,13 @@ inline merging::Manifest Soup::recompute_change(Change const& change, io::Progre
         merging::scan_member(*added[a].checkpoint, options_.workers, true, progress);
     for (merging::LedgerMember const& other : after.members) {
       if (other.digest == digest && !options_.allow_duplicate) {
-        throw FormatError({.code = "duplicate-member",
-                           .file = added[a].checkpoint->path().string(),
-                           .place = {},
-                           .found = "the same content as member " + io::in_quotes(other.name),
-                           .expected = "each checkpoint once",
-                           .advice = "give it once with the sum of the weights, or --allow-duplicate"});
+        throw FormatError(
+            {.code = "duplicate-member",
+             .file = added[a].checkpoint->path().string(),
+             .place = {},
+             .found = "the same content as member " + io::in_quotes(other.name),
+             .expected = "each checkpoint once",
+             .advice = "give it once with the sum of the weights, or --allow-duplicate"});
       }
     }
     after.members.push_back({.digest = digest,
@@ -124,7 +130,8 @@ inline merging::Manifest Soup::recompute_change(Change const& change, io::Progre
   return after;
 }
 
-inline void Soup::run(Change const& change, merging::LedgerFile const* old, bool force, io::Progress& progress) {
+inline void Soup::run(Change const& change, merging::LedgerFile const* old, bool force,
+                      io::Progress& progress) {
   io::OutputOptions output{.force = force};
   for (Addition const& addition : change.additions) {
     io::Checkpoint const checkpoint(addition.file, options_.read);
@@ -184,8 +191,10 @@ inline merging::SoupPlan Soup::plan(Change const& change) const {
     added.push_back(open_addition(addition));
     plan.entering.push_back(merging::member_name(addition.file, folder()));
     plan.bytes_to_read += added.back().checkpoint->bytes();
-    after.members.push_back({.digest = std::string(64, '0'), .weight = addition.weight,
-                             .name = plan.entering.back(), .keys = added.back().keys});
+    after.members.push_back({.digest = std::string(64, '0'),
+                             .weight = addition.weight,
+                             .name = plan.entering.back(),
+                             .keys = added.back().keys});
   }
   std::erase_if(after.members, [&](merging::LedgerMember const& member) {
     return std::find(plan.leaving.begin(), plan.leaving.end(), member.name) != plan.leaving.end();
@@ -203,7 +212,8 @@ inline merging::SoupPlan Soup::plan(Change const& change) const {
 inline merging::MeanPlan Soup::plan_publication(merging::MergeOptions options) const {
   std::vector<merging::MergeMember> members;
   for (merging::LedgerMember const& record : manifest_.members) {
-    merging::MergeMember member = merging::open_member(file_of(record), record.weight, options_.read);
+    merging::MergeMember member =
+        merging::open_member(file_of(record), record.weight, options_.read);
     member.name = record.name;
     member.keys = record.keys;
     member.digest = record.digest;
@@ -213,8 +223,10 @@ inline merging::MeanPlan Soup::plan_publication(merging::MergeOptions options) c
   return merging::plan_mean(std::move(members), options);
 }
 
-inline merging::MergeResult Soup::publish(std::filesystem::path const& output, merging::MergeOptions options,
-                                          merging::PublishOptions file, io::Progress& progress) const {
+inline merging::MergeResult Soup::publish(std::filesystem::path const& output,
+                                          merging::MergeOptions options,
+                                          merging::PublishOptions file,
+                                          io::Progress& progress) const {
   if (mode() == Mode::recompute) {
     if (path_) {
       file.inputs.push_back(io::InputFile(*path_).identity());
@@ -234,12 +246,14 @@ inline merging::MergeResult Soup::publish(std::filesystem::path const& output, m
 }
 
 inline merging::SoupVerification Soup::verify(std::optional<std::filesystem::path> const& published,
-                                              merging::MergeOptions options, io::Progress& progress) const {
+                                              merging::MergeOptions options,
+                                              io::Progress& progress) const {
   if (mode() == Mode::recompute) {
     if (!published) {
       for (merging::LedgerMember const& record : manifest_.members) {
         io::Checkpoint const checkpoint(file_of(record), options_.read);
-        std::string const digest = merging::scan_member(checkpoint, options_.workers, true, progress);
+        std::string const digest =
+            merging::scan_member(checkpoint, options_.workers, true, progress);
         if (digest != record.digest) {
           throw FormatError({.code = "digest-mismatch",
                              .file = file_of(record).string(),
@@ -256,7 +270,8 @@ inline merging::SoupVerification Soup::verify(std::optional<std::filesystem::pat
     for (merging::LedgerMember const& record : manifest_.members) {
       digests.push_back(record.digest);
     }
-    merging::CompareSink sink(*published, merging::tensor_specs(plan), plan.metadata(digests), options_.read);
+    merging::CompareSink sink(*published, merging::tensor_specs(plan), plan.metadata(digests),
+                              options_.read);
     if (sink.comparable()) {
       merging::stream_mean(plan, sink, progress);
     }

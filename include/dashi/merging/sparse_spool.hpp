@@ -22,12 +22,12 @@
 
 namespace dashi::merging {
 
-/// Keeps lists of bytes whose lengths are not known beforehand: in memory up to a limit, beyond it in
-/// a temporary file beside the output that never gets a name of its own.
+/// Keeps lists of bytes whose lengths are not known beforehand: in memory up to a limit, beyond it
+/// in a temporary file beside the output that never gets a name of its own.
 ///
 /// Every list is appended to by one thread at a time; different lists by different threads.
 class SparseSpool {
- public:
+public:
   SparseSpool(std::filesystem::path output, std::size_t lists, std::size_t memory_limit)
       : output_(std::move(output)), lists_(lists), limit_(memory_limit) {}
 
@@ -82,7 +82,7 @@ class SparseSpool {
     }
   }
 
- private:
+private:
   struct Block {
     std::uint64_t begin;
     std::uint64_t size;

@@ -28,14 +28,15 @@ namespace dashi::merging {
 
 /// Receives the merged tensors in parts, in any order, from many threads.
 class TensorSink {
- public:
+public:
   TensorSink() = default;
   TensorSink(TensorSink const&) = delete;
   TensorSink& operator=(TensorSink const&) = delete;
   virtual ~TensorSink() = default;
 
   /// `tensor` is an index into MergePlan::tensors.
-  virtual void write(std::size_t tensor, std::uint64_t byte_offset, std::span<std::byte const> bytes) = 0;
+  virtual void write(std::size_t tensor, std::uint64_t byte_offset,
+                     std::span<std::byte const> bytes) = 0;
 };
 
 /// What a pass over the members found.
@@ -46,12 +47,19 @@ struct MergeResult {
 
 namespace detail {
 
-/// One pass over a plan: reads, hashes, combines and hands on, chunk by chunk. See stream_tensors().
+/// One pass over a plan: reads, hashes, combines and hands on, chunk by chunk. See
+/// stream_tensors().
 template <class Combine>
 class TensorStream {
- public:
-  TensorStream(MergePlan const& plan, Combine const& combine, TensorSink& sink, io::Progress& progress)
-      : plan_(plan), combine_(combine), sink_(sink), progress_(progress), faults_(plan), ahead_(plan) {
+public:
+  TensorStream(MergePlan const& plan, Combine const& combine, TensorSink& sink,
+               io::Progress& progress)
+      : plan_(plan),
+        combine_(combine),
+        sink_(sink),
+        progress_(progress),
+        faults_(plan),
+        ahead_(plan) {
     for (std::size_t s = 0; s < plan.sources.size(); ++s) {
       std::vector<io::TensorDigest> tensors;
       for (PlannedTensor const& tensor : plan.tensors) {
@@ -93,12 +101,12 @@ class TensorStream {
     return result;
   }
 
- private:
+private:
   struct Worker {
     explicit Worker(MergePlan const& plan)
         : context(Kokkos::Serial(Kokkos::NewInstance{})),
           memory(std::make_unique_for_overwrite<std::byte[]>(plan.layout.worker_bytes +
-                                                               BufferStack::alignment)) {}
+                                                             BufferStack::alignment)) {}
 
     WorkerContext context;
     std::unique_ptr<std::byte[]> memory;
@@ -188,7 +196,8 @@ class TensorStream {
       combine_each(worker, segment, all);  // again: then the reports tell the tensors apart
     }
     if (plan_.sources.size() == 1 && !Combine::as_double && type == like.dtype) {
-      std::memcpy(out, worker.held[0], static_cast<std::size_t>(segment.count * out_width));  // NaNs as they are
+      std::memcpy(out, worker.held[0],
+                  static_cast<std::size_t>(segment.count * out_width));  // NaNs as they are
     }
     write(segment, out_width, out);
   }
@@ -217,7 +226,8 @@ class TensorStream {
     kernels::MeanReport const report = combine_(worker.context, values);
     if (has_events(report)) {
       faults_.add(tensor, report.shifted(static_cast<std::int64_t>(values.first)));
-      digest_.abandon_after(faults_.last_chunk());  // chunks behind it are skipped: do not wait for them
+      digest_.abandon_after(
+          faults_.last_chunk());  // chunks behind it are skipped: do not wait for them
     }
     if (report.overflowed > 0 && plan_.options.overflow == OverflowPolicy::saturate) {
       saturate(values);
@@ -262,11 +272,11 @@ class TensorStream {
 /// number of workers, the chunks or the order of the members' files.
 ///
 /// Combine computes: `MeanReport operator()(WorkerContext&, Values const&) const`, called from many
-/// threads; `as_double`: it wants values as double; `by_tensor`: it wants to know the tensor, so that
-/// small ones are not given together.
+/// threads; `as_double`: it wants values as double; `by_tensor`: it wants to know the tensor, so
+/// that small ones are not given together.
 ///
-/// Throws IoError when reading fails, FormatError for values that the policies refuse and for copied
-/// tensors that differ. The sink is then incomplete.
+/// Throws IoError when reading fails, FormatError for values that the policies refuse and for
+/// copied tensors that differ. The sink is then incomplete.
 template <class Combine>
 MergeResult stream_tensors(MergePlan const& plan, Combine const& combine, TensorSink& sink,
                            io::Progress& progress = io::no_progress()) {

@@ -38,12 +38,13 @@ constexpr bool in_ledger_window(std::int64_t high) noexcept {
   return static_cast<std::uint64_t>(high) + half < 2 * half;
 }
 
-/// The sum as window words when it is a multiple of 2^-79 in [-2^47, 2^47). What a ledger keeps in the
-/// window and what in its sparse list is decided by the value of the sum alone: that makes it
+/// The sum as window words when it is a multiple of 2^-79 in [-2^47, 2^47). What a ledger keeps in
+/// the window and what in its sparse list is decided by the value of the sum alone: that makes it
 /// independent of history.
 inline std::optional<WindowWords> ledger_window(kernels::WideSum const& sum) {
   std::uint64_t const* const l = sum.value().limb;  // window unit = bit 70
-  WindowWords const words{l[1] >> 6 | l[2] << 58, static_cast<std::int64_t>(l[2] >> 6 | l[3] << 58)};
+  WindowWords const words{l[1] >> 6 | l[2] << 58,
+                          static_cast<std::int64_t>(l[2] >> 6 | l[3] << 58)};
   std::int64_t const sign = words.high >> 63;
   bool const multiple = l[0] == 0 && (l[1] & 63U) == 0;
   bool const fits = static_cast<std::int64_t>(l[3]) >> 6 == sign &&
@@ -53,10 +54,10 @@ inline std::optional<WindowWords> ledger_window(kernels::WideSum const& sum) {
 
 /// The exact sums of a part of one tensor in memory, and what members do to them.
 ///
-/// Words as WordKind says. `wide()` holds the elements whose sum is not in the window, which is then
-/// 0 there; `zeros()` how many terms of each element are -0. Belongs to one thread.
+/// Words as WordKind says. `wide()` holds the elements whose sum is not in the window, which is
+/// then 0 there; `zeros()` how many terms of each element are -0. Belongs to one thread.
 class SumChunk {
- public:
+public:
   using Exec = Kokkos::Serial;
 
   explicit SumChunk(Context<Exec>& context) : context_(&context) {}
@@ -124,11 +125,13 @@ class SumChunk {
     if (from == to) {
       return;
     }
-    std::int64_t const factor = detail::powers_of_ten[static_cast<std::size_t>(from < to ? to - from : from - to)];
+    std::int64_t const factor =
+        detail::powers_of_ten[static_cast<std::size_t>(from < to ? to - from : from - to)];
     std::int64_t const multiply = from < to ? factor : 1;
     std::int64_t const divide = from < to ? 1 : factor;
     if (kind_ == WordKind::int64) {
-      kernels::rescale(*context_, vector_over<std::int64_t, Exec>(sums_.data(), extent()), multiply, divide);
+      kernels::rescale(*context_, vector_over<std::int64_t, Exec>(sums_.data(), extent()), multiply,
+                       divide);
     } else {
       if (multiply > 1) {
         take_out_large((std::int64_t{1} << 62) / multiply - 1);
@@ -151,7 +154,8 @@ class SumChunk {
     kind_ = WordKind::window;
     low_.assign(count_, 0);
     high_.assign(count_, 0);
-    kernels::widen_sums(*context_, vector_over<std::int64_t const, Exec>(sums_.data(), extent()), window());
+    kernels::widen_sums(*context_, vector_over<std::int64_t const, Exec>(sums_.data(), extent()),
+                        window());
     context_->fence();
     sums_.clear();
   }
@@ -165,8 +169,10 @@ class SumChunk {
     sums_.resize(count_);
     for (std::size_t i = 0; i < count_; ++i) {
       constexpr int shift = 55;  // 2^-24 in units of 2^-79
-      sums_[i] = static_cast<std::int64_t>(low_[i] >> shift | static_cast<std::uint64_t>(high_[i]) << (64 - shift));
-      bool const exact = static_cast<std::uint64_t>(sums_[i]) << shift == low_[i] && sums_[i] >> (64 - shift) == high_[i];
+      sums_[i] = static_cast<std::int64_t>(low_[i] >> shift | static_cast<std::uint64_t>(high_[i])
+                                                                  << (64 - shift));
+      bool const exact = static_cast<std::uint64_t>(sums_[i]) << shift == low_[i] &&
+                         sums_[i] >> (64 - shift) == high_[i];
       fits = fits && exact;
     }
     kind_ = WordKind::int64;
@@ -192,7 +198,7 @@ class SumChunk {
     }
   }
 
- private:
+private:
   Index extent() const noexcept { return static_cast<Index>(count_); }
   kernels::Window<Exec> window() {
     return {vector_over<std::uint64_t, Exec>(low_.data(), extent()),
@@ -205,11 +211,13 @@ class SumChunk {
     if (kind_ == WordKind::int64) {
       if constexpr (std::is_same_v<In, Float16>) {
         return kernels::accumulate(*context_, weight, values,
-                                   vector_over<std::int64_t, Exec>(sums_.data(), extent()), events_);
+                                   vector_over<std::int64_t, Exec>(sums_.data(), extent()),
+                                   events_);
       }
       DASHI_EXPECTS(false, "one word holds sums of Float16 only");
     }
-    kernels::MeanReport const report = kernels::accumulate(*context_, weight, values, window(), events_);
+    kernels::MeanReport const report =
+        kernels::accumulate(*context_, weight, values, window(), events_);
     if (report.nan_inputs + report.infinite_inputs > 0) {
       return report;
     }
@@ -269,7 +277,8 @@ class SumChunk {
     std::uint64_t const high = l[2] >> 6 | l[3] << 58;
     std::uint64_t const borrow = low_[element] < low ? 1 : 0;
     low_[element] -= low;
-    high_[element] = static_cast<std::int64_t>(static_cast<std::uint64_t>(high_[element]) - high - borrow);
+    high_[element] =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(high_[element]) - high - borrow);
     take_out(element).add(term);
   }
 

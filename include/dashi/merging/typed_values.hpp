@@ -29,20 +29,17 @@ struct Values {
   std::uint64_t count = 0;
   io::Dtype held_as = io::Dtype::f32;
   std::span<std::byte const* const> held{};  ///< one a source
-  double* result = nullptr;               ///< room for `count`, where the combination asks for it
-  std::byte* out = nullptr;               ///< room for `count` of tensor->dtype
+  double* result = nullptr;  ///< room for `count`, where the combination asks for it
+  std::byte* out = nullptr;  ///< room for `count` of tensor->dtype
 };
 
 /// Calls body.template operator()<T>() with the C++ type of an averaged dtype.
 template <class Body>
 decltype(auto) with_type(io::Dtype dtype, Body&& body) {
   switch (dtype) {
-    case io::Dtype::f16:
-      return body.template operator()<Float16>();
-    case io::Dtype::bf16:
-      return body.template operator()<BFloat16>();
-    case io::Dtype::f32:
-      return body.template operator()<float>();
+    case io::Dtype::f16: return body.template operator()<Float16>();
+    case io::Dtype::bf16: return body.template operator()<BFloat16>();
+    case io::Dtype::f32: return body.template operator()<float>();
     default:
       DASHI_EXPECTS(dtype == io::Dtype::f64, "only F16, BF16, F32 and F64 are averaged");
       return body.template operator()<double>();
@@ -85,8 +82,9 @@ inline void saturate(Values const& values) {
           finite = finite && is_finite(reinterpret_cast<In const*>(member)[i]);
         }
         if (finite) {
-          out[i] = __builtin_bit_cast(Out, static_cast<typename Format::Bits>(
-                                               (bits & Format::sign_mask) | Format::largest_finite));
+          out[i] =
+              __builtin_bit_cast(Out, static_cast<typename Format::Bits>(
+                                          (bits & Format::sign_mask) | Format::largest_finite));
         }
       }
     });

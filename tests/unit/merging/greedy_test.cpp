@@ -23,11 +23,13 @@ using io::Dtype;
 
 namespace {
 
-std::vector<MergeMember> members(std::filesystem::path const& folder, std::vector<float> const& values) {
+std::vector<MergeMember> members(std::filesystem::path const& folder,
+                                 std::vector<float> const& values) {
   std::vector<MergeMember> out;
   for (float const value : values) {
     std::string const name = std::string(1, static_cast<char>('a' + out.size())) + ".safetensors";
-    out.push_back(write_member(folder / name, {file_tensor("x", Dtype::f32, {1}, std::vector{value})}));
+    out.push_back(
+        write_member(folder / name, {file_tensor("x", Dtype::f32, {1}, std::vector{value})}));
   }
   return out;
 }
@@ -46,18 +48,20 @@ TEST_CASE("a greedy soup takes members by falling score while the score does not
   auto const list = members(folder.path(), {16, 11, 13, 30, 9});
   std::vector<GreedyStep> steps;
   std::vector<std::filesystem::path> candidates;
-  Greedy const greedy{.score = [&](std::filesystem::path const& path) {
-                        candidates.push_back(path);
-                        return near_ten(path);
-                      },
+  Greedy const greedy{.score =
+                          [&](std::filesystem::path const& path) {
+                            candidates.push_back(path);
+                            return near_ten(path);
+                          },
                       .scratch = folder.path(),
                       .report = [&](GreedyStep const& step) { steps.push_back(step); }};
   merge(greedy, list, folder.path() / "out.safetensors");
   io::Checkpoint const merged(folder.path() / "out.safetensors");
   CHECK(read_values<float>(merged, "x") == std::vector{10.0F});
   std::string const recipe = merged.metadata().at("dashi.recipe");
-  CHECK_THAT(recipe, ContainsSubstring("\"method\":\"greedy\"") && ContainsSubstring("b.safetensors") &&
-                         ContainsSubstring("e.safetensors") && !ContainsSubstring("a.safetensors"));
+  CHECK_THAT(recipe, ContainsSubstring("\"method\":\"greedy\"") &&
+                         ContainsSubstring("b.safetensors") && ContainsSubstring("e.safetensors") &&
+                         !ContainsSubstring("a.safetensors"));
 
   REQUIRE(steps.size() == 5);
   std::vector<std::size_t> order;
@@ -79,7 +83,8 @@ TEST_CASE("a greedy soup takes members by falling score while the score does not
 TEST_CASE("an equal score keeps the member") {
   PrivateFolder const folder(std::filesystem::temp_directory_path());
   auto const list = members(folder.path(), {1, 2, 3});
-  Greedy const greedy{.score = [](std::filesystem::path const&) { return 0.5; }, .scratch = folder.path()};
+  Greedy const greedy{.score = [](std::filesystem::path const&) { return 0.5; },
+                      .scratch = folder.path()};
   CHECK(greedy.weights(list) == std::vector<DecimalWeight>(3));
 }
 
@@ -87,21 +92,24 @@ TEST_CASE("one member is a greedy soup, none is not") {
   PrivateFolder const folder(std::filesystem::temp_directory_path());
   Greedy const greedy{.score = near_ten, .scratch = folder.path()};
   merge(greedy, members(folder.path(), {4}), folder.path() / "out.safetensors");
-  CHECK(read_values<float>(io::Checkpoint(folder.path() / "out.safetensors"), "x") == std::vector{4.0F});
+  CHECK(read_values<float>(io::Checkpoint(folder.path() / "out.safetensors"), "x") ==
+        std::vector{4.0F});
   CHECK_THROWS_AS(merge(greedy, {}, folder.path() / "two.safetensors"), UsageError);
 }
 
 TEST_CASE("candidates are what will be published: rounded, under our names") {
   PrivateFolder const folder(std::filesystem::temp_directory_path());
   auto list = members(folder.path(), {1.0009765F, 2});
-  list[1] = write_member(folder.path() / "b.safetensors", {file_tensor("y", Dtype::f32, {1}, std::vector{2.0F})});
+  list[1] = write_member(folder.path() / "b.safetensors",
+                         {file_tensor("y", Dtype::f32, {1}, std::vector{2.0F})});
   list[1].keys = KeyMap(KeyMap::Entries{{"y", "x"}});
   std::vector<std::string> dtypes;
-  Greedy const greedy{.score = [&](std::filesystem::path const& path) {
-                        io::Checkpoint const checkpoint(path);
-                        dtypes.emplace_back(io::name(checkpoint.find("x")->info.dtype));
-                        return 0.0;
-                      },
+  Greedy const greedy{.score =
+                          [&](std::filesystem::path const& path) {
+                            io::Checkpoint const checkpoint(path);
+                            dtypes.emplace_back(io::name(checkpoint.find("x")->info.dtype));
+                            return 0.0;
+                          },
                       .scratch = folder.path(),
                       .options = {.dtype = Dtype::bf16}};
   greedy.weights(list);

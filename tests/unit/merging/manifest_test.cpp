@@ -14,19 +14,26 @@ namespace {
 using namespace dashi::merging;
 namespace io = dashi::io;
 
-LedgerMember member(char digit, char const* weight, char const* name, std::vector<io::Dtype> dtypes = {}) {
-  return {.digest = std::string(64, digit), .weight = parse_weight(weight), .name = name, .keys = {},
-          .metadata = {}, .dtypes = std::move(dtypes)};
+LedgerMember member(char digit, char const* weight, char const* name,
+                    std::vector<io::Dtype> dtypes = {}) {
+  return {.digest = std::string(64, digit),
+          .weight = parse_weight(weight),
+          .name = name,
+          .keys = {},
+          .metadata = {},
+          .dtypes = std::move(dtypes)};
 }
 
 Manifest sample() {
   Manifest manifest{.mode = LedgerMode::accumulate,
-                    .members = {member('b', "0.30", "b.safetensors", {io::Dtype::f16, io::Dtype::f16, io::Dtype::i64}),
+                    .members = {member('b', "0.30", "b.safetensors",
+                                       {io::Dtype::f16, io::Dtype::f16, io::Dtype::i64}),
                                 member('a', "-2", "sub/\"a\".safetensors",
                                        {io::Dtype::f16, io::Dtype::bf16, io::Dtype::i64})},
                     .tensors = {{"k", {2, 3}}, {"m", {}}, {"step", {1}}}};
   manifest.members[0].metadata = {{"format", "pt"}};
-  manifest.members[1].keys = KeyMap(std::map<std::string, std::string, std::less<>>{{"theirs", "k"}});
+  manifest.members[1].keys =
+      KeyMap(std::map<std::string, std::string, std::less<>>{{"theirs", "k"}});
   manifest.sort();
   return manifest;
 }
@@ -44,7 +51,9 @@ TEST_CASE("a manifest has one text", "[merging][ledger]") {
   std::string const b(64, 'b');
   std::string const expected =
       "{\"members\":[{\"digest\":\"" + a +
-      "\",\"keys\":{\"theirs\":\"k\"},\"name\":\"sub/\\\"a\\\".safetensors\",\"weight\":\"-2\"},{\"digest\":\"" + b +
+      "\",\"keys\":{\"theirs\":\"k\"},\"name\":\"sub/"
+      "\\\"a\\\".safetensors\",\"weight\":\"-2\"},{\"digest\":\"" +
+      b +
       "\",\"metadata\":{\"format\":\"pt\"},\"name\":\"b.safetensors\",\"weight\":\"0.3\"}],"
       "\"mode\":\"accumulate\",\"places\":1,\"tensors\":{"
       "\"k\":{\"dtype\":\"F16\",\"shape\":[2,3],\"words\":\"int64\"},"
@@ -53,7 +62,8 @@ TEST_CASE("a manifest has one text", "[merging][ledger]") {
   CHECK(manifest_text(sample()) == expected);
   CHECK(manifest_text(parse_manifest(expected, "s.soup")) == expected);
   CHECK(manifest_text(Manifest{}) == "{\"members\":[],\"mode\":\"recompute\",\"version\":1}");
-  CHECK(parse_manifest("{\"members\":[],\"mode\":\"recompute\",\"version\":1}", "s").members.empty());
+  CHECK(
+      parse_manifest("{\"members\":[],\"mode\":\"recompute\",\"version\":1}", "s").members.empty());
 }
 
 TEST_CASE("a manifest in any other form is refused", "[merging][ledger]") {
@@ -95,7 +105,8 @@ TEST_CASE("a manifest in any other form is refused", "[merging][ledger]") {
 
 TEST_CASE("word sizes follow from weights and dtypes alone", "[merging][ledger]") {
   Manifest manifest{.mode = LedgerMode::accumulate,
-                    .members = {member('a', "8392706", "a", {io::Dtype::f16}), member('b', "0", "b", {io::Dtype::f16})},
+                    .members = {member('a', "8392706", "a", {io::Dtype::f16}),
+                                member('b', "0", "b", {io::Dtype::f16})},
                     .tensors = {{"k", {1}}}};
   CHECK(word_kind(manifest, ledger_scale(manifest), 0) == WordKind::int64);
   manifest.members[1].weight = parse_weight("-1");

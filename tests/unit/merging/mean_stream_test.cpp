@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "support/merge_files.hpp"
 #include "reference/exact_mean.hpp"
+#include "support/merge_files.hpp"
 
 #include <dashi/io/checkpoint_digest.hpp>
 #include <dashi/merging/mean_stream.hpp>
@@ -38,7 +38,8 @@ std::vector<FileTensor> tensors(unsigned seed) {
   }
   out.push_back(file_tensor("double", Dtype::f64, {5000}, doubles));
   for (int i = 0; i < 40; ++i) {
-    out.push_back(file_tensor("small." + std::to_string(i), Dtype::f32, {}, random_floats(1, seed + 9)));
+    out.push_back(
+        file_tensor("small." + std::to_string(i), Dtype::f32, {}, random_floats(1, seed + 9)));
   }
   out.push_back(file_tensor("empty", Dtype::f32, {0, 3}, std::vector<float>{}));
   out.push_back(file_tensor("steps", Dtype::i64, {2}, std::vector<std::int64_t>{7, -1}));
@@ -80,7 +81,8 @@ struct Folder {
 };
 
 /// One tensor `x` of floats a member.
-std::vector<MergeMember> float_members(Folder const& folder, std::vector<std::vector<float>> const& values,
+std::vector<MergeMember> float_members(Folder const& folder,
+                                       std::vector<std::vector<float>> const& values,
                                        std::string const& name = "x") {
   std::vector<MergeMember> out;
   for (auto const& v : values) {
@@ -97,7 +99,8 @@ TEST_CASE("a published mean is exact in every tensor, and copies what is not ave
   std::vector<MergeMember> const members{
       write_member(folder / "a.safetensors", tensors(1), "0.3", {{"format", "pt"}, {"step", "1"}}),
       write_member(folder / "b.safetensors", tensors(2), "1.25", {{"format", "pt"}, {"step", "2"}}),
-      write_member(folder / "c.safetensors", tensors(3), "-0.5", {{"format", "pt"}, {"step", "1"}})};
+      write_member(folder / "c.safetensors", tensors(3), "-0.5",
+                   {{"format", "pt"}, {"step", "1"}})};
   MergeOptions options{.overflow = OverflowPolicy::propagate};
   MeanResult const result = publish_mean(plan_mean(members, options), folder / "out.safetensors");
   io::Checkpoint const merged(folder / "out.safetensors");
@@ -127,15 +130,18 @@ TEST_CASE("order, workers, chunks and memory do not change a byte") {
   Folder const folder;
   std::vector<MergeMember> members;
   for (unsigned m = 0; m < 5; ++m) {
-    members.push_back(write_member(folder / (std::string(1, static_cast<char>('a' + m)) + ".safetensors"),
-                                   tensors(m), m == 1 ? "0.125" : "3"));
+    members.push_back(
+        write_member(folder / (std::string(1, static_cast<char>('a' + m)) + ".safetensors"),
+                     tensors(m), m == 1 ? "0.125" : "3"));
   }
   MergeOptions options{.overflow = OverflowPolicy::propagate, .workers = 1};
   publish_mean(plan_mean(members, options), folder / "first.safetensors");
   std::string const first = file_bytes(folder / "first.safetensors");
-  std::vector<MergeMember> const other_order{members[3], members[1], members[4], members[0], members[2]};
+  std::vector<MergeMember> const other_order{members[3], members[1], members[4], members[0],
+                                             members[2]};
   for (int const workers : {1, 2, 8}) {
-    for (std::uint64_t const chunk : {std::uint64_t{4096}, std::uint64_t{70'000}, std::uint64_t{1} << 24}) {
+    for (std::uint64_t const chunk :
+         {std::uint64_t{4096}, std::uint64_t{70'000}, std::uint64_t{1} << 24}) {
       for (auto const& list : {members, other_order}) {
         options.workers = workers;
         options.chunk_bytes = chunk;
@@ -165,17 +171,20 @@ TEST_CASE("one member gives exactly its tensors, NaN payloads included") {
   values[8] = __builtin_bit_cast(float, 0x7f800001U);  // a signalling NaN
   auto const member =
       write_member(folder / "a.safetensors", {file_tensor("x", Dtype::f32, {5000}, values)}, "0.7");
-  publish_mean(plan_mean({member}, {.nonfinite = NonfinitePolicy::propagate}), folder / "out.safetensors");
+  publish_mean(plan_mean({member}, {.nonfinite = NonfinitePolicy::propagate}),
+               folder / "out.safetensors");
   io::Checkpoint const merged(folder / "out.safetensors");
-  CHECK(read_values<std::uint32_t>(merged, "x") == read_values<std::uint32_t>(*member.checkpoint, "x"));
+  CHECK(read_values<std::uint32_t>(merged, "x") ==
+        read_values<std::uint32_t>(*member.checkpoint, "x"));
 }
 
 TEST_CASE("two hundred members are averaged") {
   Folder const folder;
   std::vector<MergeMember> members;
   for (unsigned m = 0; m < 200; ++m) {
-    members.push_back(write_member(folder / (std::to_string(m) + ".safetensors"),
-                                   {file_tensor("x", Dtype::bf16, {3000}, random_halves(3000, 0x7f80, m))}));
+    members.push_back(
+        write_member(folder / (std::to_string(m) + ".safetensors"),
+                     {file_tensor("x", Dtype::bf16, {3000}, random_halves(3000, 0x7f80, m))}));
   }
   publish_mean(plan_mean(members), folder / "out.safetensors");
   CHECK(wrong_means<BFloat16>("x", members, io::Checkpoint(folder / "out.safetensors")) == 0);
@@ -190,7 +199,8 @@ TEST_CASE("members of other dtypes are widened exactly, the output dtype is stat
       write_member(folder / "b.safetensors",
                    {file_tensor("x", Dtype::bf16, {3000}, random_halves(3000, 0x4000, 6))}),
       write_member(folder / "c.safetensors", {file_tensor("x", Dtype::f32, {3000}, values)})};
-  CHECK_THROWS_MATCHES(plan_mean(members), FormatError, MessageMatches(ContainsSubstring("give --dtype")));
+  CHECK_THROWS_MATCHES(plan_mean(members), FormatError,
+                       MessageMatches(ContainsSubstring("give --dtype")));
   CHECK_THROWS_MATCHES(plan_mean(members, {.dtype = Dtype::f32, .strict_dtype = true}), FormatError,
                        MessageMatches(ContainsSubstring("tensor 'x'")));
   CHECK_THROWS_AS(plan_mean(members, {.dtype = Dtype::i32}), UsageError);
@@ -202,7 +212,8 @@ TEST_CASE("members of other dtypes are widened exactly, the output dtype is stat
   std::vector<std::int64_t> const ones{1, 1, 1};
   std::size_t wrong = 0;
   for (std::size_t e = 0; e < 3000; ++e) {
-    std::vector<float> const element{convert<float>(halves[e]), convert<float>(brains[e]), values[e]};
+    std::vector<float> const element{convert<float>(halves[e]), convert<float>(brains[e]),
+                                     values[e]};
     wrong += reference.bits<float, double>(ones, element) == mean[e] ? 0U : 1U;
   }
   CHECK(wrong == 0);
@@ -212,26 +223,32 @@ TEST_CASE("names that differ are listed") {
   Folder const folder;
   auto const a = write_member(folder / "a.safetensors", tensors(1));
   auto const b = write_member(folder / "b.safetensors", {tensors(2)[0]});
-  CHECK_THROWS_MATCHES(plan_mean({a, b}), FormatError,
-                       MessageMatches(ContainsSubstring("b.safetensors") &&
-                                      ContainsSubstring("without 47 tensors") &&
-                                      ContainsSubstring("'brain'") && ContainsSubstring("and 27 more")));
+  CHECK_THROWS_MATCHES(
+      plan_mean({a, b}), FormatError,
+      MessageMatches(ContainsSubstring("b.safetensors") &&
+                     ContainsSubstring("without 47 tensors") && ContainsSubstring("'brain'") &&
+                     ContainsSubstring("and 27 more")));
 }
 
 TEST_CASE("a key map renames a member's tensors") {
   Folder const folder;
   auto const a = float_members(folder, {{1, 2}})[0];
-  auto b = write_member(folder / "b.safetensors", {file_tensor("y", Dtype::f32, {2}, std::vector<float>{3, 4})});
+  auto b = write_member(folder / "b.safetensors",
+                        {file_tensor("y", Dtype::f32, {2}, std::vector<float>{3, 4})});
   b.keys = KeyMap(KeyMap::Entries{{"y", "x"}});
   publish_mean(plan_mean({a, b}), folder / "out.safetensors");
-  CHECK(read_values<float>(io::Checkpoint(folder / "out.safetensors"), "x") == std::vector<float>{2, 3});
+  CHECK(read_values<float>(io::Checkpoint(folder / "out.safetensors"), "x") ==
+        std::vector<float>{2, 3});
   b.keys = KeyMap(KeyMap::Entries{{"z", "x"}});
-  CHECK_THROWS_MATCHES(plan_mean({a, b}), FormatError, MessageMatches(ContainsSubstring("no tensor 'z'")));
+  CHECK_THROWS_MATCHES(plan_mean({a, b}), FormatError,
+                       MessageMatches(ContainsSubstring("no tensor 'z'")));
   CHECK_THROWS_AS(KeyMap(KeyMap::Entries{{"y", "x"}, {"z", "x"}}), UsageError);
-  auto c = write_member(folder / "c.safetensors", {file_tensor("x", Dtype::f32, {1}, std::vector<float>{3}),
-                                                   file_tensor("y", Dtype::f32, {1}, std::vector<float>{3})});
+  auto c = write_member(folder / "c.safetensors",
+                        {file_tensor("x", Dtype::f32, {1}, std::vector<float>{3}),
+                         file_tensor("y", Dtype::f32, {1}, std::vector<float>{3})});
   c.keys = KeyMap(KeyMap::Entries{{"y", "x"}});
-  CHECK_THROWS_MATCHES(plan_mean({c}), FormatError, MessageMatches(ContainsSubstring("both become 'x'")));
+  CHECK_THROWS_MATCHES(plan_mean({c}), FormatError,
+                       MessageMatches(ContainsSubstring("both become 'x'")));
 }
 
 TEST_CASE("shapes are equal or refused, alpha of one number excepted") {
@@ -251,8 +268,8 @@ TEST_CASE("shapes are equal or refused, alpha of one number excepted") {
     for (auto const extent : shape) {
       count *= extent;
     }
-    return write_member(folder / file,
-                        {file_tensor(row.name, Dtype::f32, shape, random_floats(count, file[0] == 'a' ? 1 : 2))});
+    return write_member(folder / file, {file_tensor(row.name, Dtype::f32, shape,
+                                                    random_floats(count, file[0] == 'a' ? 1 : 2))});
   };
   auto const a = member("a.safetensors", row.one);
   auto const b = member("b.safetensors", row.two);
@@ -260,10 +277,11 @@ TEST_CASE("shapes are equal or refused, alpha of one number excepted") {
     CHECK(plan_mean({a, b}).tensors[0].shape.empty());
     CHECK(plan_mean({b, a}).tensors[0].shape.empty());
   } else {
-    CHECK_THROWS_MATCHES(plan_mean({a, b}), FormatError,
-                         MessageMatches(ContainsSubstring("b.safetensors: tensor '" + row.name + "'") &&
-                                        ContainsSubstring(io::shape_text(row.one)) &&
-                                        ContainsSubstring(io::shape_text(row.two))));
+    CHECK_THROWS_MATCHES(
+        plan_mean({a, b}), FormatError,
+        MessageMatches(ContainsSubstring("b.safetensors: tensor '" + row.name + "'") &&
+                       ContainsSubstring(io::shape_text(row.one)) &&
+                       ContainsSubstring(io::shape_text(row.two))));
   }
 }
 
@@ -275,7 +293,8 @@ TEST_CASE("copied tensors that differ are named and nothing is published") {
   auto const a = write_member(folder / "a.safetensors", tensors(1));
   auto const b = write_member(folder / "b.safetensors", changed);
   CHECK_THROWS_MATCHES(
-      publish_mean(plan_mean({a, b}, {.overflow = OverflowPolicy::propagate}), folder / "out.safetensors"),
+      publish_mean(plan_mean({a, b}, {.overflow = OverflowPolicy::propagate}),
+                   folder / "out.safetensors"),
       FormatError,
       MessageMatches(ContainsSubstring("b.safetensors") && ContainsSubstring("'steps' (I64)") &&
                      ContainsSubstring("'tiny' (F4)") && !ContainsSubstring("mask")));
@@ -295,12 +314,14 @@ TEST_CASE("NaN and infinity are refused with member, tensor, first index and cou
   MergeOptions options{};
   options.workers = GENERATE(1, 2, 8);
   options.chunk_bytes = GENERATE(std::uint64_t{4096}, std::uint64_t{1} << 20);
-  CHECK_THROWS_MATCHES(publish_mean(plan_mean(members, options), folder / "out.safetensors"), FormatError,
-                       MessageMatches(ContainsSubstring("m1.safetensors: tensor 'x' element 30000") &&
-                                      ContainsSubstring("2 NaN and 2 infinite")));
+  CHECK_THROWS_MATCHES(
+      publish_mean(plan_mean(members, options), folder / "out.safetensors"), FormatError,
+      MessageMatches(ContainsSubstring("m1.safetensors: tensor 'x' element 30000") &&
+                     ContainsSubstring("2 NaN and 2 infinite")));
   CHECK(names_in(folder.folder.path()).size() == 3);
   options.nonfinite = NonfinitePolicy::propagate;
-  MeanResult const result = publish_mean(plan_mean(members, options), folder / "out.safetensors", {.force = true});
+  MeanResult const result =
+      publish_mean(plan_mean(members, options), folder / "out.safetensors", {.force = true});
   auto const mean = read_values<float>(io::Checkpoint(folder / "out.safetensors"), "x");
   CHECK(std::isnan(mean[30'000]));
   CHECK(mean[30'001] == infinity);
@@ -317,8 +338,9 @@ TEST_CASE("a refusal leaves no worker waiting for a part that is skipped") {
   bad[2500] = std::numeric_limits<float>::quiet_NaN();
   std::vector<MergeMember> members;
   for (char const* name : {"a.safetensors", "b.safetensors"}) {
-    members.push_back(write_member(folder / name, {file_tensor("a", Dtype::f32, {3000}, bad),
-                                                   file_tensor("b", Dtype::f32, {60'000}, random_floats(60'000, 1))}));
+    members.push_back(write_member(
+        folder / name, {file_tensor("a", Dtype::f32, {3000}, bad),
+                        file_tensor("b", Dtype::f32, {60'000}, random_floats(60'000, 1))}));
   }
   MeanPlan const plan = plan_mean(members, {.workers = 8, .chunk_bytes = 4096});
   REQUIRE(plan.layout.last_chunk[0] + 8 < plan.layout.last_chunk[1]);
@@ -331,13 +353,15 @@ TEST_CASE("of many small tensors the one with a NaN is named") {
   Folder const folder;
   auto changed = tensors(2);
   REQUIRE(changed[20].name == "small.16");
-  changed[20] = file_tensor("small.16", Dtype::f32, {}, std::vector{std::numeric_limits<float>::quiet_NaN()});
+  changed[20] =
+      file_tensor("small.16", Dtype::f32, {}, std::vector{std::numeric_limits<float>::quiet_NaN()});
   auto const a = write_member(folder / "a.safetensors", tensors(1));
   auto const b = write_member(folder / "b.safetensors", changed);
-  CHECK_THROWS_MATCHES(
-      publish_mean(plan_mean({a, b}, {.overflow = OverflowPolicy::propagate}), folder / "out.safetensors"),
-      FormatError,
-      MessageMatches(ContainsSubstring("b.safetensors: tensor 'small.16' element 0: 1 NaN and 0 infinite")));
+  CHECK_THROWS_MATCHES(publish_mean(plan_mean({a, b}, {.overflow = OverflowPolicy::propagate}),
+                                    folder / "out.safetensors"),
+                       FormatError,
+                       MessageMatches(ContainsSubstring(
+                           "b.safetensors: tensor 'small.16' element 0: 1 NaN and 0 infinite")));
 }
 
 TEST_CASE("what the output dtype cannot hold is refused, saturated or infinite") {
@@ -346,16 +370,21 @@ TEST_CASE("what the output dtype cannot hold is refused, saturated or infinite")
   MergeOptions options{.dtype = Dtype::f16};
   std::vector<float> values{1, 1e6F, -1e6F, 65519, 65520, 0};
   std::vector<float> const other{1, 1e6F, -1e6F, 65519, 65520, 1};
-  CHECK_THROWS_MATCHES(publish_mean(plan_mean(float_members(folder, {values, other}), options), folder / "out.safetensors"), FormatError,
-                       MessageMatches(ContainsSubstring("tensor 'x' element 1: 3 results beyond the largest F16")));
+  CHECK_THROWS_MATCHES(
+      publish_mean(plan_mean(float_members(folder, {values, other}), options),
+                   folder / "out.safetensors"),
+      FormatError,
+      MessageMatches(ContainsSubstring("tensor 'x' element 1: 3 results beyond the largest F16")));
   values.back() = -infinity;
   auto const with_infinity = float_members(folder, {values, other});
   options.nonfinite = NonfinitePolicy::propagate;
   options.overflow = GENERATE(OverflowPolicy::saturate, OverflowPolicy::propagate);
-  MeanResult const result = publish_mean(plan_mean(with_infinity, options), folder / "out.safetensors");
+  MeanResult const result =
+      publish_mean(plan_mean(with_infinity, options), folder / "out.safetensors");
   auto const bits = read_values<std::uint16_t>(io::Checkpoint(folder / "out.safetensors"), "x");
   std::uint16_t const top = options.overflow == OverflowPolicy::saturate ? 0x7bff : 0x7c00;
-  CHECK(bits == std::vector<std::uint16_t>{0x3c00, top, static_cast<std::uint16_t>(top | 0x8000), 0x7bff, top, 0xfc00});
+  CHECK(bits == std::vector<std::uint16_t>{0x3c00, top, static_cast<std::uint16_t>(top | 0x8000),
+                                           0x7bff, top, 0xfc00});
   CHECK(result.report.overflowed == 3);
 }
 
@@ -372,10 +401,13 @@ TEST_CASE("weights that have no mean are refused before anything is read") {
 TEST_CASE("the same checkpoint twice is refused") {
   Folder const folder;
   auto const a = write_member(folder / "a.safetensors", tensors(1));
-  auto const copy = write_member(folder / "copy.safetensors", tensors(1), "1", {{"other", "metadata"}});
+  auto const copy =
+      write_member(folder / "copy.safetensors", tensors(1), "1", {{"other", "metadata"}});
   MergeOptions options{.overflow = OverflowPolicy::propagate};
-  CHECK_THROWS_MATCHES(plan_mean({a, a}, options), FormatError, MessageMatches(ContainsSubstring("the same content")));
-  CHECK_THROWS_MATCHES(publish_mean(plan_mean({a, copy}, options), folder / "out.safetensors"), FormatError,
+  CHECK_THROWS_MATCHES(plan_mean({a, a}, options), FormatError,
+                       MessageMatches(ContainsSubstring("the same content")));
+  CHECK_THROWS_MATCHES(publish_mean(plan_mean({a, copy}, options), folder / "out.safetensors"),
+                       FormatError,
                        MessageMatches(ContainsSubstring("copy.safetensors: the same content as")));
   CHECK(names_in(folder.folder.path()).size() == 2);
   options.allow_duplicate = true;
@@ -390,8 +422,10 @@ TEST_CASE("a member with another digest than expected publishes nothing") {
   options.digests = GENERATE(true, false);
   publish_mean(plan_mean(members, options), folder / "out.safetensors");
   members[0].digest = std::string(64, 'a');
-  CHECK_THROWS_MATCHES(publish_mean(plan_mean(members, options), folder / "two.safetensors"), FormatError,
-                       MessageMatches(ContainsSubstring("m0.safetensors") && ContainsSubstring(std::string(64, 'a'))));
+  CHECK_THROWS_MATCHES(publish_mean(plan_mean(members, options), folder / "two.safetensors"),
+                       FormatError,
+                       MessageMatches(ContainsSubstring("m0.safetensors") &&
+                                      ContainsSubstring(std::string(64, 'a'))));
   CHECK_FALSE(std::filesystem::exists(folder / "two.safetensors"));
 }
 
@@ -401,14 +435,17 @@ TEST_CASE("sharded members and outputs give the same tensors") {
                                    write_member(folder / "b.safetensors", tensors(2))};
   MergeOptions const options{.overflow = OverflowPolicy::propagate};
   MeanResult const whole = publish_mean(plan_mean(members, options), folder / "out.safetensors");
-  publish_mean(plan_mean({members[0]}, options), folder / "shards.safetensors", {.largest_shard = 150'000});
+  publish_mean(plan_mean({members[0]}, options), folder / "shards.safetensors",
+               {.largest_shard = 150'000});
   std::filesystem::path const index = folder / "shards.safetensors.index.json";
   REQUIRE(io::Checkpoint(index).files().size() > 1);
   members[0] = open_member(index, parse_weight("0.3"));
-  MeanResult const sharded = publish_mean(plan_mean(members, options), folder / "two.safetensors", {.largest_shard = 150'000});
+  MeanResult const sharded = publish_mean(plan_mean(members, options), folder / "two.safetensors",
+                                          {.largest_shard = 150'000});
   CHECK(sharded.digests == whole.digests);
   io::Checkpoint const merged(folder / "two.safetensors.index.json");
-  CHECK(io::checkpoint_digest(merged, 1) == io::checkpoint_digest(io::Checkpoint(folder / "out.safetensors"), 1));
+  CHECK(io::checkpoint_digest(merged, 1) ==
+        io::checkpoint_digest(io::Checkpoint(folder / "out.safetensors"), 1));
   CHECK_THAT(merged.metadata().at("dashi.recipe"), ContainsSubstring(sharded.digests[0]));
 }
 
@@ -416,6 +453,7 @@ TEST_CASE("an output that is one of the inputs is refused") {
   Folder const folder;
   auto const members = float_members(folder, {{1}, {2}});
   std::string const before = file_bytes(folder / "m0.safetensors");
-  CHECK_THROWS_AS(publish_mean(plan_mean(members), folder / "m0.safetensors", {.force = true}), IoError);
+  CHECK_THROWS_AS(publish_mean(plan_mean(members), folder / "m0.safetensors", {.force = true}),
+                  IoError);
   CHECK(file_bytes(folder / "m0.safetensors") == before);
 }

@@ -71,7 +71,9 @@ struct ElementMedian {
       for (std::size_t m = 0; m < values.size(); ++m) {
         values[m] = in.member(m)[i];
       }
-      std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+      std::nth_element(values.begin(),
+                       values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                       values.end());
       out[i] = values[values.size() / 2];
     }
   }
@@ -82,8 +84,8 @@ struct LargestChange {
   static constexpr MergeTraits traits{.form = MergeForm::tensor, .needs_base = true};
   static constexpr std::string_view name = "largest change";
   void merge(MergeInput const& in, std::span<double> out) const {
-    std::uint64_t const elements =
-        std::accumulate(in.shape().begin(), in.shape().end(), std::uint64_t{1}, std::multiplies<>());
+    std::uint64_t const elements = std::accumulate(in.shape().begin(), in.shape().end(),
+                                                   std::uint64_t{1}, std::multiplies<>());
     if (out.size() != elements || in.first() != 0 || in.base().size() != elements) {
       throw std::logic_error("the tensor is not whole");
     }
@@ -116,7 +118,9 @@ struct Huge {
 struct Throws {
   static constexpr MergeTraits traits{.form = MergeForm::element};
   static constexpr std::string_view name = "throws";
-  void merge(MergeInput const&, std::span<double>) const { throw std::runtime_error("of the user"); }
+  void merge(MergeInput const&, std::span<double>) const {
+    throw std::runtime_error("of the user");
+  }
 };
 
 constexpr std::uint64_t size = 50'001;
@@ -127,7 +131,8 @@ MergeMember member(std::filesystem::path const& path, unsigned seed, char const*
       file_tensor("single", Dtype::f32, {5, 7}, random_floats(35, seed)),
       file_tensor("step", Dtype::i64, {1}, std::vector<std::int64_t>{3})};
   for (int i = 0; i < 20; ++i) {
-    tensors.push_back(file_tensor("bias." + std::to_string(i), Dtype::f32, {3}, random_floats(3, seed)));
+    tensors.push_back(
+        file_tensor("bias." + std::to_string(i), Dtype::f32, {3}, random_floats(3, seed)));
   }
   return write_member(path, tensors, weight);
 }
@@ -171,15 +176,20 @@ TEST_CASE("a user's tensor strategy sees whole tensors and the base") {
   options.chunk_bytes = 4096;
   merge(LargestChange{}, members, folder.path() / "out.safetensors", options, {}, base);
   io::Checkpoint const merged(folder.path() / "out.safetensors");
-  CHECK(read_values<std::uint16_t>(merged, "half") == read_values<std::uint16_t>(*members[1].checkpoint, "half"));
-  CHECK(read_values<float>(merged, "bias.7") == read_values<float>(*members[1].checkpoint, "bias.7"));
+  CHECK(read_values<std::uint16_t>(merged, "half") ==
+        read_values<std::uint16_t>(*members[1].checkpoint, "half"));
+  CHECK(read_values<float>(merged, "bias.7") ==
+        read_values<float>(*members[1].checkpoint, "bias.7"));
   CHECK_THAT(merged.metadata().at("dashi.recipe"), ContainsSubstring("\"base\":{\"digest\":"));
 
-  CHECK_THROWS_AS(merge(LargestChange{}, members, folder.path() / "two.safetensors", options), UsageError);
-  CHECK_THROWS_AS(merge(Uniform{}, members, folder.path() / "two.safetensors", options, {}, base), UsageError);
+  CHECK_THROWS_AS(merge(LargestChange{}, members, folder.path() / "two.safetensors", options),
+                  UsageError);
+  CHECK_THROWS_AS(merge(Uniform{}, members, folder.path() / "two.safetensors", options, {}, base),
+                  UsageError);
   options.memory_budget = 100'000;  // a whole tensor of all members needs more
-  CHECK_THROWS_MATCHES(merge(LargestChange{}, members, folder.path() / "two.safetensors", options, {}, base),
-                       UsageError, MessageMatches(ContainsSubstring("--mem")));
+  CHECK_THROWS_MATCHES(
+      merge(LargestChange{}, members, folder.path() / "two.safetensors", options, {}, base),
+      UsageError, MessageMatches(ContainsSubstring("--mem")));
 }
 
 TEST_CASE("the values of a user's strategy obey the policies") {
@@ -194,11 +204,15 @@ TEST_CASE("the values of a user's strategy obey the policies") {
 TEST_CASE("uniform ignores the members' weights, weighted takes them") {
   PrivateFolder const folder(std::filesystem::temp_directory_path());
   auto const write = [&](char const* name, float value, char const* weight) {
-    return write_member(folder.path() / name, {file_tensor("x", Dtype::f32, {1}, std::vector{value})}, weight);
+    return write_member(folder.path() / name,
+                        {file_tensor("x", Dtype::f32, {1}, std::vector{value})}, weight);
   };
-  std::vector<MergeMember> const members{write("a.safetensors", 1, "3"), write("b.safetensors", 5, "1")};
+  std::vector<MergeMember> const members{write("a.safetensors", 1, "3"),
+                                         write("b.safetensors", 5, "1")};
   merge(Uniform{}, members, folder.path() / "uniform.safetensors");
   merge(Weighted{}, members, folder.path() / "weighted.safetensors");
-  CHECK(read_values<float>(io::Checkpoint(folder.path() / "uniform.safetensors"), "x") == std::vector{3.0F});
-  CHECK(read_values<float>(io::Checkpoint(folder.path() / "weighted.safetensors"), "x") == std::vector{2.0F});
+  CHECK(read_values<float>(io::Checkpoint(folder.path() / "uniform.safetensors"), "x") ==
+        std::vector{3.0F});
+  CHECK(read_values<float>(io::Checkpoint(folder.path() / "weighted.safetensors"), "x") ==
+        std::vector{2.0F});
 }

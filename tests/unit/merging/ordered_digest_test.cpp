@@ -30,7 +30,8 @@ std::vector<std::byte> noise(std::size_t size, unsigned seed) {
 TEST_CASE("parts hashed by many workers give the digest of the whole") {
   int const workers = GENERATE(1, 2, 8);
   std::size_t const piece = GENERATE(std::size_t{64}, std::size_t{1000}, std::size_t{100000});
-  std::vector<std::vector<std::byte>> const members{noise(40000, 1), noise(40000, 2), noise(40000, 3)};
+  std::vector<std::vector<std::byte>> const members{noise(40000, 1), noise(40000, 2),
+                                                    noise(40000, 3)};
   io::TensorDigest const tensor{"a", io::Dtype::u8, {40000}, {}};
   io::TensorDigest const empty{"b", io::Dtype::f32, {0}, {}};
   OrderedDigest digest;

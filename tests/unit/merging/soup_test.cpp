@@ -8,8 +8,8 @@
 
 #include <sys/file.h>
 
-#include <catch2/generators/catch_generators.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <cmath>
 #include <cstring>
@@ -47,9 +47,11 @@ struct Folder : dashi::merging::PrivateFolder {
   }
   fs::path floats(std::string const& name, std::vector<float> const& values,
                   std::map<std::string, std::string> metadata = {}) const {
-    return write(name, {file_tensor("x", io::Dtype::f32, {values.size()}, values)}, std::move(metadata));
+    return write(name, {file_tensor("x", io::Dtype::f32, {values.size()}, values)},
+                 std::move(metadata));
   }
-  std::vector<float> published(Soup const& soup, dashi::merging::MergeOptions const& options = {}) const {
+  std::vector<float> published(Soup const& soup,
+                               dashi::merging::MergeOptions const& options = {}) const {
     soup.publish(at("out"), options, {.force = true});
     return dashi::test::read_values<float>(io::Checkpoint(at("out")), "x");
   }
@@ -61,7 +63,8 @@ std::string outcome(Body&& body) {
   try {
     body();
   } catch (dashi::Error const& error) {
-    return std::to_string(static_cast<int>(dashi::exit_status(error))) + " " + error.diagnosis().code;
+    return std::to_string(static_cast<int>(dashi::exit_status(error))) + " " +
+           error.diagnosis().code;
   }
   return "";
 }
@@ -109,8 +112,9 @@ TEST_CASE("refusals leave a soup as it was", "[merging][soup]") {
   CHECK(outcome([&] { soup.remove(f.text("b")); }) == "65 no-such-member");
   CHECK(outcome([&] { soup.remove(f.text("absent")); }) == "66 no-such-file");
   CHECK(outcome([&] { soup.remove("0123456789"); }) == "65 no-such-member");
-  CHECK(outcome([&] { soup.apply({.removals = {f.text("a"), f.text("a")}, .additions = {}}); }) ==
-        "2 removed-twice");
+  CHECK(outcome([&] {
+          soup.apply({.removals = {f.text("a"), f.text("a")}, .additions = {}});
+        }) == "2 removed-twice");
   CHECK(outcome([&] { soup.publish(f.at("a"), {}, {.force = true}); }) ==
         (mode == LedgerMode::recompute ? "73 cannot-create" : ""));
   f.floats("a", {1, 2});
@@ -164,7 +168,8 @@ TEST_CASE("what a member is called", "[merging][soup]") {
   fs::create_directories(f.at("soups"));
   f.floats("sub/a", {1, 2});
   f.floats("b", {3, 6});
-  Soup soup = Soup::create(f.at("soups/s"), mode, {{f.at("sub/a"), {}, {}}, {f.at("soups/../b"), {}, {}}});
+  Soup soup =
+      Soup::create(f.at("soups/s"), mode, {{f.at("sub/a"), {}, {}}, {f.at("soups/../b"), {}, {}}});
   std::vector<std::string> names;
   std::string digest_of_a;
   for (auto const& member : soup.members()) {
@@ -199,7 +204,8 @@ TEST_CASE("what a member is called", "[merging][soup]") {
     CHECK(outcome([&] { soup.remove(f.text("sub/a")); }) == "65 digest-mismatch");
     CHECK(file_bytes(f.at("soups/s")) == ledger);
     if (mode == LedgerMode::recompute) {
-      CHECK(outcome([&] { soup.publish(f.at("out"), {}, {.force = true}); }) == "65 digest-mismatch");
+      CHECK(outcome([&] { soup.publish(f.at("out"), {}, {.force = true}); }) ==
+            "65 digest-mismatch");
       CHECK(outcome([&] { soup.verify(); }) == "65 digest-mismatch");
     }
     f.floats("sub/a", {1, 2});
@@ -214,11 +220,16 @@ TEST_CASE("key maps, copied tensors and metadata follow the members", "[merging]
   Folder const f;
   std::vector<std::int64_t> const step{5};
   std::vector<std::int64_t> const later{6};
-  f.write("a", {file_tensor("x", io::Dtype::f32, {2}, std::vector<float>{1, 2}), file_tensor("n", io::Dtype::i64, {1}, step)},
+  f.write("a",
+          {file_tensor("x", io::Dtype::f32, {2}, std::vector<float>{1, 2}),
+           file_tensor("n", io::Dtype::i64, {1}, step)},
           {{"format", "pt"}, {"dashi.recipe", "old"}});
-  f.write("b", {file_tensor("y", io::Dtype::f32, {2}, std::vector<float>{3, 6}), file_tensor("n", io::Dtype::i64, {1}, step)},
+  f.write("b",
+          {file_tensor("y", io::Dtype::f32, {2}, std::vector<float>{3, 6}),
+           file_tensor("n", io::Dtype::i64, {1}, step)},
           {{"format", "pt"}});
-  f.write("c", {file_tensor("x", io::Dtype::f32, {2}, std::vector<float>{3, 6}), file_tensor("n", io::Dtype::i64, {1}, later)});
+  f.write("c", {file_tensor("x", io::Dtype::f32, {2}, std::vector<float>{3, 6}),
+                file_tensor("n", io::Dtype::i64, {1}, later)});
   Soup soup = Soup::create(f.at("s"), mode, {{f.at("a"), {}, {}}});
   soup.add(f.at("b"), {}, KeyMap(Keys{{"y", "x"}, {"n", "n"}}));
   CHECK(f.published(soup) == std::vector<float>{2, 4});
@@ -233,7 +244,8 @@ TEST_CASE("key maps, copied tensors and metadata follow the members", "[merging]
     CHECK(outcome([&] { soup.add(f.at("c")); }) == "65 copied-tensor-differs");
   } else {
     soup.add(f.at("c"));
-    CHECK(outcome([&] { soup.publish(f.at("out"), {}, {.force = true}); }) == "65 copied-tensor-differs");
+    CHECK(outcome([&] { soup.publish(f.at("out"), {}, {.force = true}); }) ==
+          "65 copied-tensor-differs");
     soup.remove(f.text("c"));
   }
   soup.remove(f.text("b"));
@@ -250,11 +262,13 @@ TEST_CASE("members of different dtypes need to be told what comes out", "[mergin
   f.floats("single", {1e6F});
   Soup soup = Soup::create(f.at("s"), mode, {{f.at("half"), {}, {}}, {f.at("single"), {}, {}}});
   CHECK(outcome([&] { soup.publish(f.at("out")); }) == "65 dtype-mismatch");
-  CHECK(outcome([&] { soup.publish(f.at("out"), {.dtype = io::Dtype::f32, .strict_dtype = true}); }) ==
-        "65 dtype-mismatch");
+  CHECK(outcome([&] {
+          soup.publish(f.at("out"), {.dtype = io::Dtype::f32, .strict_dtype = true});
+        }) == "65 dtype-mismatch");
   CHECK(f.published(soup, {.dtype = io::Dtype::f32}) == std::vector<float>{500000.5F});
   CHECK(outcome([&] { soup.publish(f.at("o2"), {.dtype = io::Dtype::f16}); }) == "65 overflow");
-  soup.publish(f.at("o2"), {.dtype = io::Dtype::f16, .overflow = dashi::merging::OverflowPolicy::saturate});
+  soup.publish(f.at("o2"),
+               {.dtype = io::Dtype::f16, .overflow = dashi::merging::OverflowPolicy::saturate});
   CHECK(dashi::test::read_values<std::uint16_t>(io::Checkpoint(f.at("o2")), "x") ==
         std::vector<std::uint16_t>{0x7bff});
   soup.remove(f.text("single"));
@@ -297,12 +311,14 @@ TEST_CASE("shards and one file are the same member", "[merging][soup]") {
   for (char const* where : {"one", "many"}) {
     fs::create_directories(f.at(where));
     fs::create_directories(f.at(std::string(where) + "/m"));
-    std::vector<io::TensorSpec> const specs{{"x", io::Dtype::f32, {1000}}, {"y", io::Dtype::f32, {10, 100}}};
+    std::vector<io::TensorSpec> const specs{{"x", io::Dtype::f32, {1000}},
+                                            {"y", io::Dtype::f32, {10, 100}}};
     io::CheckpointOutput output;
     if (std::string(where) == "many") {
       output.largest_shard = 4500;
     }
-    io::CheckpointWriter writer(f.at(std::string(where) + "/m/model.safetensors"), specs, {}, output);
+    io::CheckpointWriter writer(f.at(std::string(where) + "/m/model.safetensors"), specs, {},
+                                output);
     writer.write(0, 0, std::as_bytes(std::span(x)));
     writer.write(1, 0, std::as_bytes(std::span(y)));
     writer.commit();
@@ -329,7 +345,8 @@ TEST_CASE("a damaged or forged ledger is refused", "[merging][soup]") {
     return outcome([&] { Soup::open(f.at("s")).verify(); });
   };
   CHECK(verdict(good) == "");
-  for (std::size_t bit = 0; bit < 8 * static_cast<std::size_t>(begin); bit += 7) {  // every byte, all bits in turn
+  for (std::size_t bit = 0; bit < 8 * static_cast<std::size_t>(begin);
+       bit += 7) {  // every byte, all bits in turn
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
     std::string const found = verdict(bad);
@@ -364,7 +381,8 @@ TEST_CASE("two processes do not change one soup at a time", "[merging][soup]") {
   REQUIRE(::flock(other.descriptor(), LOCK_UN) == 0);
   Soup second = Soup::open(f.at("s"));
   soup.add(f.at("a"));
-  CHECK(outcome([&] { second.add(f.at("a")); }) == "65 duplicate-member");  // it sees the other's change
+  CHECK(outcome([&] { second.add(f.at("a")); }) ==
+        "65 duplicate-member");  // it sees the other's change
 }
 
 TEST_CASE("plans say what would be read and written", "[merging][soup]") {
@@ -380,7 +398,8 @@ TEST_CASE("plans say what would be read and written", "[merging][soup]") {
   CHECK(plan.bytes_to_write == fs::file_size(f.at("s")));
   CHECK(sums.plan({.removals = {}, .additions = {{f.at("b"), {}, {}}}}).bytes_to_read ==
         16 + fs::file_size(f.at("s")));
-  CHECK(outcome([&] { sums.plan({.removals = {"ffff"}, .additions = {}}); }) == "65 no-such-member");
+  CHECK(outcome([&] { sums.plan({.removals = {"ffff"}, .additions = {}}); }) ==
+        "65 no-such-member");
   Soup names = Soup::create(f.at("r"), LedgerMode::recompute, {{f.at("a"), {}, {}}});
   CHECK(names.plan({.removals = {}, .additions = {{f.at("b"), {}, {}}}}).bytes_to_read == 16);
 }
@@ -390,7 +409,8 @@ TEST_CASE("lists longer than memory go through a file without a name", "[merging
   dashi::merging::SparseSpool spool(f.at("out"), 2, 100);
   std::vector<std::byte> a, b;
   for (int i = 0; i < 50; ++i) {
-    std::vector<std::byte> const part(static_cast<std::size_t>(1 + i % 7), static_cast<std::byte>(i));
+    std::vector<std::byte> const part(static_cast<std::size_t>(1 + i % 7),
+                                      static_cast<std::byte>(i));
     spool.append(static_cast<std::size_t>(i % 2), part);
     auto& list = i % 2 == 0 ? a : b;
     list.insert(list.end(), part.begin(), part.end());

@@ -52,13 +52,15 @@ TEST_CASE("the value of a sum decides where a ledger keeps it", "[merging][ledge
   CHECK(ledger_window(sum_of({{-0x1p47F, 1}})));
   CHECK(ledger_window(sum_of({{0x1p47F, 1}, {0x1p-79F, -1}})));
   CHECK_FALSE(ledger_window(sum_of({{-0x1p47F, 1}, {0x1p-79F, -1}})));
-  CHECK_FALSE(ledger_window(sum_of({{std::numeric_limits<float>::max(), (std::int64_t{1} << 40) - 1}})));
+  CHECK_FALSE(
+      ledger_window(sum_of({{std::numeric_limits<float>::max(), (std::int64_t{1} << 40) - 1}})));
   CHECK_FALSE(ledger_window(sum_of({{std::numeric_limits<float>::denorm_min(), -1}})));
 }
 
 TEST_CASE("terms outside the window come and go without a trace", "[merging][ledger]") {
   Fixture f;
-  std::vector<float> const x{1e30F, 1e-30F, std::numeric_limits<float>::denorm_min(), 300.0F, 0.5F, -0.0F};
+  std::vector<float> const x{1e30F,  1e-30F, std::numeric_limits<float>::denorm_min(),
+                             300.0F, 0.5F,   -0.0F};
   std::vector<float> const y{-1e30F, 3.0F, 255.9F, -1e-20F, -0.0F, -0.0F};
   f.chunk.reset(WordKind::window, x.size());
   f.chunk.add(7, x.data());
