@@ -93,7 +93,7 @@ TEMPLATE_TEST_CASE("exact means in another output format are rounded once", "[pr
 
 #if defined(__x86_64__)
 TEMPLATE_TEST_CASE("exact means have the same bits with every instruction set", "[property]",
-                   Float16, BFloat16, float) {
+                   Float16, BFloat16, float, double) {
   using backends::host::InstructionSet;
   for (auto const limit : {InstructionSet::baseline, InstructionSet::avx2}) {
     backends::host::limit_instruction_set(limit);
