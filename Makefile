@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # The front doors. Each does all the set-up that it needs; CMake does the work.
 jobs := $(shell nproc 2>/dev/null || echo 2)
+start := $(shell date +%s)
+since = @echo "make: $(1) after $$(( $$(date +%s) - $(start) )) s"
 sources = $(shell git ls-files --cached --others --exclude-standard '*.hpp' '*.cpp')
 
 .DEFAULT_GOAL := help
@@ -13,8 +15,11 @@ demo: build/dashi            ## the story in a minute
 	build/dashi demo
 
 test: configure              ## everything that CI checks; ends with the summary of ctest
+	$(call since,configured)
 	cmake --build --preset host-release --parallel $(jobs)
+	$(call since,built)
 	$(MAKE) --no-print-directory asan
+	$(call since,sanitizers done)
 	ctest --preset host-release --parallel $(jobs)
 
 build/dashi: configure       ## the program
