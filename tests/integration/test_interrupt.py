@@ -12,6 +12,27 @@ from safetensors_files import write_safetensors
 
 BYTES = 48 << 20
 
+# A file system without unnamed temporary files: the program falls back to hidden names.
+SHIM = r"""
+#include <cerrno>
+#include <cstdarg>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+extern "C" int openat(int directory, char const* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  int const mode = va_arg(rest, int);
+  va_end(rest);
+  if ((flags & O_TMPFILE) == O_TMPFILE) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_openat, directory, path, flags, mode));
+}
+extern "C" int openat64(int, char const*, int, ...) __attribute__((alias("openat")));
+"""
+
 
 class Interrupt(ProgramCase):
     def setUp(self):
@@ -23,8 +44,9 @@ class Interrupt(ProgramCase):
         models = [option for name in "abcd" for option in ("--model", name)]
         return [self.program, "merge", "--method", "uniform", *models, "--out", "out", "--force", "--threads", "1", *options]
 
-    def start(self, command):
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    def start(self, command, **environment):
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                env=os.environ | environment)
 
     def test_signals_while_writing(self):
         self.path("out").write_bytes(b"old")
@@ -43,6 +65,28 @@ class Interrupt(ProgramCase):
             self.assertEqual((process.returncode, errors), (-number, b""))
             self.assertEqual(self.path("out").read_bytes(), b"old")
         self.assertGreater(caught, 0, "no run was slow enough to be interrupted")
+
+    @unittest.skipUnless("DASHI_CXX" in os.environ, "no compiler named")
+    def test_hidden_temporary_files_go_too(self):
+        self.path("shim.cpp").write_text(SHIM)
+        subprocess.run([os.environ["DASHI_CXX"], "-shared", "-fPIC", "-o", "shim.so", "shim.cpp"], cwd=self.folder,
+                       check=True)
+        before = set(os.listdir(self.folder))
+        seen = 0
+        for number in (signal.SIGINT, signal.SIGTERM) * 3:
+            process = self.start(self.command(), LD_PRELOAD=str(self.path("shim.so")))
+            until = time.monotonic() + 30
+            while process.poll() is None and set(os.listdir(self.folder)) == before:
+                self.assertLess(time.monotonic(), until)
+            process.send_signal(signal.SIGSTOP)  # so that what is there can be looked at
+            seen += any(name.endswith(".tmp") for name in os.listdir(self.folder))
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
+            process.communicate(timeout=30)
+            if process.returncode == 0:
+                self.path("out").unlink()
+            self.assertEqual(set(os.listdir(self.folder)), before)
+        self.assertGreater(seen, 0, "no run was caught with a temporary file")
 
     def test_ignored_hangup_stays_ignored(self):
         process = subprocess.Popen(["nohup", *self.command()], cwd=self.folder, stdout=subprocess.DEVNULL,
