@@ -152,6 +152,9 @@ private:
     return name.is_absolute() || folder() == "." ? name : folder() / name;
   }
 
+  /// The members' own files, as far as they are there: no output may replace one of them.
+  std::vector<io::FileIdentity> member_files() const;
+
   merging::SelectedMember select(merging::Manifest const& manifest, std::string const& text,
                                  bool verify, io::Progress& progress) const {
     return merging::select_member(manifest, text, folder(), verify, options_.workers, options_.read,

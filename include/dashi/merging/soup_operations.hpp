@@ -3,6 +3,8 @@
 
 #include <dashi/merging/soup.hpp>
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -209,6 +211,27 @@ inline merging::SoupPlan Soup::plan(Change const& change) const {
   return plan;
 }
 
+inline std::vector<io::FileIdentity> Soup::member_files() const {
+  std::vector<io::FileIdentity> files;
+  for (merging::LedgerMember const& record : manifest_.members) {
+    std::filesystem::path const path = file_of(record);
+    struct stat found {};
+    if (::stat(path.c_str(), &found) != 0) {
+      continue;
+    }
+    files.push_back(io::file_identity(found));
+    try {
+      io::Checkpoint const checkpoint(path, options_.read);
+      for (io::SafetensorsFile const& file : checkpoint.files()) {
+        files.push_back(file.file().identity());
+      }
+    } catch (Error const&) {
+      continue;  // accumulate mode does not need the file to be good
+    }
+  }
+  return files;
+}
+
 inline merging::MeanPlan Soup::plan_publication(merging::MergeOptions options) const {
   std::vector<merging::MergeMember> members;
   for (merging::LedgerMember const& record : manifest_.members) {
@@ -235,6 +258,8 @@ inline merging::MergeResult Soup::publish(std::filesystem::path const& output,
   }
   merging::LedgerFile const ledger(*path_);
   file.inputs.push_back(ledger.file().identity());
+  std::vector<io::FileIdentity> const members = member_files();
+  file.inputs.insert(file.inputs.end(), members.begin(), members.end());
   merging::LedgerPublication const publication =
       merging::plan_ledger_publication(ledger.manifest(), options, path_->string());
   io::CheckpointWriter writer(output, publication.specs, publication.metadata, file.output());
