@@ -24,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -59,10 +60,16 @@ public:
     return soup;
   }
 
-  /// An existing ledger file. FormatError (65) unless it is in canonical form.
+  /// An existing ledger file; a symbolic link stands for the ledger it leads to. FormatError (65)
+  /// unless it is in canonical form.
   static Soup open(std::filesystem::path const& ledger, Options const& options = {}) {
-    Soup soup(ledger, options);
-    soup.manifest_ = merging::LedgerFile(ledger).manifest();
+    std::error_code ignored;
+    std::filesystem::path target;
+    if (std::filesystem::is_symlink(ledger, ignored)) {
+      target = std::filesystem::canonical(ledger, ignored);
+    }
+    Soup soup(target.empty() ? ledger : target, options);
+    soup.manifest_ = merging::LedgerFile(*soup.path_).manifest();
     return soup;
   }
 

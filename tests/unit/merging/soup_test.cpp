@@ -402,6 +402,24 @@ TEST_CASE("plans say what would be read and written", "[merging][soup]") {
   CHECK(names.plan({.removals = {}, .additions = {{f.at("b"), {}, {}}}}).bytes_to_read == 16);
 }
 
+TEST_CASE("a link to a ledger stands for that ledger", "[merging][soup]") {
+  auto const mode = GENERATE(LedgerMode::recompute, LedgerMode::accumulate);
+  Folder const f;
+  fs::create_directories(f.at("soups"));
+  f.floats("a", {1, 2});
+  f.floats("b", {3, 6});
+  Soup::create(f.at("soups/s"), mode, {{f.at("a"), {}, {}}});
+  fs::create_symlink("soups/s", f.at("link"));
+  Soup soup = Soup::open(f.at("link"));
+  soup.add(f.at("b"));
+  CHECK(fs::is_symlink(f.at("link")));
+  CHECK(Soup::open(f.at("soups/s")).members().size() == 2);
+  CHECK(soup.members().front().name.starts_with("../"));
+  CHECK(f.published(soup) == std::vector<float>{2, 4});
+  fs::remove(f.at("soups/s"));
+  CHECK(outcome([&] { Soup::open(f.at("link")); }).starts_with("66 "));
+}
+
 TEST_CASE("lists longer than memory go through a file without a name", "[merging][ledger]") {
   Folder const f;
   dashi::merging::SparseSpool spool(f.at("out"), 2, 100);
