@@ -19,17 +19,32 @@
 
 namespace dashi::merging {
 
-/// A member's name in a ledger: the file's path relative to the ledger's folder, without following
-/// links. UsageError when it is not UTF-8.
+namespace detail {
+
+/// An absolute path without links, as the system resolves it.
+inline std::filesystem::path resolved(std::filesystem::path const& path) {
+  std::error_code error;
+  std::filesystem::path const absolute = std::filesystem::absolute(path);
+  std::filesystem::path out = std::filesystem::weakly_canonical(absolute, error);
+  return error || out.empty() ? absolute.lexically_normal() : out.lexically_normal();
+}
+
+}  // namespace detail
+
+/// A member's name in a ledger: the file's path relative to the ledger's folder. Links to folders
+/// are followed, since ".." in the name will be; one in place of the file is not. UsageError when
+/// it is not UTF-8.
 inline std::string member_name(std::filesystem::path const& file,
                                std::filesystem::path const& folder) {
   namespace fs = std::filesystem;
-  fs::path absolute = fs::absolute(file).lexically_normal();
+  fs::path absolute = fs::absolute(file);
   if (!absolute.has_filename()) {  // a folder given with a slash at its end
     absolute = absolute.parent_path();
   }
-  std::string name =
-      absolute.lexically_proximate(fs::absolute(folder).lexically_normal()).generic_string();
+  fs::path const last = absolute.filename();
+  absolute = last == "." || last == ".." ? detail::resolved(absolute)
+                                         : detail::resolved(absolute.parent_path()) / last;
+  std::string name = absolute.lexically_proximate(detail::resolved(folder)).generic_string();
   if (io::first_invalid_utf8(name) != std::string::npos) {
     throw UsageError({.code = "bad-path",
                       .file = file.string(),

@@ -420,6 +420,26 @@ TEST_CASE("a link to a ledger stands for that ledger", "[merging][soup]") {
   CHECK(outcome([&] { Soup::open(f.at("link")); }).starts_with("66 "));
 }
 
+TEST_CASE("a ledger in a linked folder knows its members", "[merging][soup]") {
+  auto const mode = GENERATE(LedgerMode::recompute, LedgerMode::accumulate);
+  Folder const f;
+  fs::create_directories(f.at("deep/er/soups"));
+  fs::create_directory_symlink("deep/er/soups", f.at("soups"));
+  f.floats("a", {1, 2});
+  f.floats("deep/er/a", {5, 5});  // what "../a" is beside the linked folder
+  fs::create_symlink("a", f.at("latest"));
+  Soup soup = Soup::create(f.at("soups/s"), mode, {{f.at("a"), {}, {}}});
+  CHECK(soup.members().front().name == "../../../a");
+  CHECK(f.published(soup) == std::vector<float>{1, 2});
+  CHECK(soup.verify().equal());
+  soup.add(f.at("soups/../a"));  // the system takes ".." after the link
+  CHECK(f.published(soup) == std::vector<float>{3, 3.5});
+  soup.remove(f.text("deep/er/soups/../a")).remove(f.text("a"));
+  CHECK(soup.members().empty());
+  soup.add(f.at("latest"));
+  CHECK(soup.members().front().name == "../../../latest");
+}
+
 TEST_CASE("lists longer than memory go through a file without a name", "[merging][ledger]") {
   Folder const f;
   dashi::merging::SparseSpool spool(f.at("out"), 2, 100);
