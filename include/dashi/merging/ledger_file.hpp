@@ -40,7 +40,8 @@ public:
   explicit LedgerFile(std::filesystem::path const& path)
       : file_(path),
         manifest_(read_manifest(file_)),
-        layout_(manifest_, read_counts(file_, manifest_)) {
+        layout_(manifest_, read_counts(file_, manifest_)),
+        active_(manifest_.mode == LedgerMode::accumulate ? ledger_scale(manifest_).active : 0) {
     std::span<std::byte const> const expected = layout_.header();
     std::vector<std::byte> found(
         static_cast<std::size_t>(std::min<std::uint64_t>(expected.size(), file_.file().size())));
@@ -212,6 +213,14 @@ private:
     return at.size();
   }
 
+  static bool is_zero(SumChunk& chunk, std::size_t element) {
+    if (chunk.kind() == WordKind::int64) {
+      return chunk.sums()[element] == 0;
+    }
+    return chunk.low()[element] == 0 && chunk.high()[element] == 0 &&
+           !chunk.wide().contains(element);
+  }
+
   std::uint64_t load_zeros(std::size_t tensor, std::uint64_t begin, std::size_t count,
                            SumChunk& chunk) const {
     auto const [first, last] = entries(LedgerPart::zero_index, tensor, begin, begin + count);
@@ -222,13 +231,18 @@ private:
         indices(LedgerPart::zero_index, tensor, first, last, begin, begin + count);
     std::vector<std::uint64_t> const counts = words(LedgerPart::zero_count, tensor, first, last);
     for (std::size_t i = 0; i < at.size(); ++i) {
-      if (counts[i] == 0 || counts[i] > manifest_.members.size()) {
+      auto const element = static_cast<std::size_t>(at[i] - begin);
+      if (counts[i] == 0 || counts[i] > active_) {
         damaged(
             tensor,
             std::to_string(counts[i]) + " terms that are -0 at element " + std::to_string(at[i]),
-            "1 to " + std::to_string(manifest_.members.size()));
+            "1 to " + std::to_string(active_));
       }
-      chunk.put_zeros(static_cast<std::size_t>(at[i] - begin), counts[i]);
+      if (counts[i] == active_ && !is_zero(chunk, element)) {
+        damaged(tensor,
+                "a sum other than 0 of terms that are -0 at element " + std::to_string(at[i]), "0");
+      }
+      chunk.put_zeros(element, counts[i]);
     }
     return at.size();
   }
@@ -236,6 +250,7 @@ private:
   io::SafetensorsFile file_;
   Manifest manifest_;
   LedgerLayout layout_;
+  std::uint64_t active_;  ///< members whose weight is not zero
 };
 
 }  // namespace dashi::merging

@@ -358,6 +358,17 @@ TEST_CASE("a damaged or forged ledger is refused", "[merging][soup]") {
     INFO("word " << (word - begin) / 8);
     CHECK((value || verdict(bad) == "65 bad-ledger"));
   }
+  auto const with_zeros = [&](std::uint64_t element, std::uint64_t count) {
+    std::string bytes = good;
+    std::memcpy(bytes.data() + begin + 112, &element, 8);
+    std::memcpy(bytes.data() + begin + 120, &count, 8);
+    return bytes;
+  };
+  CHECK(with_zeros(2, 2) == good);
+  CHECK(verdict(with_zeros(0, 2)) == "65 bad-ledger");  // the sum there is 3
+  CHECK(verdict(with_zeros(1, 2)) == "65 bad-ledger");  // it is spilled there
+  CHECK(outcome([&] { Soup::open(f.at("s")).publish(f.at("out")); }) == "65 bad-ledger");
+  CHECK(verdict(with_zeros(2, 3)) == "65 bad-ledger");
   std::string fits = good;
   std::memset(fits.data() + begin + 72, 0, 40);  // a spilled sum of 0
   CHECK(verdict(fits) == "65 bad-ledger");
@@ -438,6 +449,20 @@ TEST_CASE("a ledger in a linked folder knows its members", "[merging][soup]") {
   CHECK(soup.members().empty());
   soup.add(f.at("latest"));
   CHECK(soup.members().front().name == "../../../latest");
+}
+
+TEST_CASE("a member without weight has no terms that are -0", "[merging][soup]") {
+  Folder const f;
+  f.floats("a", {-0.0F});
+  f.floats("b", {7});
+  Soup::create(f.at("s"), LedgerMode::accumulate,
+               {{f.at("a"), {}, {}}, {f.at("b"), parse_weight("0"), {}}});
+  std::string bytes = file_bytes(f.at("s"));
+  CHECK(Soup::open(f.at("s")).verify().equal());
+  REQUIRE(bytes[bytes.size() - 8] == 1);
+  bytes[bytes.size() - 8] = 2;
+  std::ofstream(f.at("s"), std::ios::binary) << bytes;
+  CHECK(outcome([&] { Soup::open(f.at("s")).verify(); }) == "65 bad-ledger");
 }
 
 TEST_CASE("lists longer than memory go through a file without a name", "[merging][ledger]") {
