@@ -84,12 +84,22 @@ inline std::string member_list(Manifest const& manifest) {
                      .advice = "see dashi soup list"});
 }
 
+/// Members that nothing tells apart: one file that was added twice with one weight.
+inline bool interchangeable(LedgerMember const& a, LedgerMember const& b) {
+  return a.digest == b.digest && a.weight == b.weight && a.name == b.name &&
+         a.keys.entries() == b.keys.entries();
+}
+
+/// The member that matches; of several that are interchangeable the first.
 template <class Matches>
 std::optional<std::size_t> only_member(Manifest const& manifest, std::string const& text,
                                        Matches&& matches) {
   std::optional<std::size_t> found;
   for (std::size_t m = 0; m < manifest.members.size(); ++m) {
     if (!matches(manifest.members[m])) {
+      continue;
+    }
+    if (found && interchangeable(manifest.members[*found], manifest.members[m])) {
       continue;
     }
     if (found) {

@@ -465,6 +465,22 @@ TEST_CASE("a member without weight has no terms that are -0", "[merging][soup]")
   CHECK(outcome([&] { Soup::open(f.at("s")).verify(); }) == "65 bad-ledger");
 }
 
+TEST_CASE("a member added twice from one file leaves once at a time", "[merging][soup]") {
+  auto const mode = GENERATE(LedgerMode::recompute, LedgerMode::accumulate);
+  Folder const f;
+  f.floats("a", {1, 2});
+  f.floats("b", {3, 6});
+  Soup soup = Soup::create(f.at("s"), mode, {{f.at("a"), {}, {}}, {f.at("b"), {}, {}}},
+                           {.allow_duplicate = true});
+  std::string const once = file_bytes(f.at("s"));
+  soup.add(f.at("a"));
+  CHECK(soup.members().size() == 3);
+  soup.remove(f.text("a"));
+  CHECK(file_bytes(f.at("s")) == once);
+  soup.add(f.at("a"), "2");
+  CHECK(outcome([&] { soup.remove(f.text("a")); }) == "65 no-such-member");  // which one?
+}
+
 TEST_CASE("lists longer than memory go through a file without a name", "[merging][ledger]") {
   Folder const f;
   dashi::merging::SparseSpool spool(f.at("out"), 2, 100);
