@@ -157,6 +157,16 @@ inline LedgerChange plan_change(Manifest before, std::vector<RemovedMember> remo
       after.tensors.push_back({std::string(name), ref->info.shape});
     }
   }
+  std::uint64_t const members = change.kept + change.added.size();
+  if (!after.tensors.empty() && members > most_ledger_pairs / after.tensors.size()) {
+    throw UsageError({.code = "too-many-members",
+                      .file = {},
+                      .place = {},
+                      .found = std::to_string(members) + " members with " +
+                               std::to_string(after.tensors.size()) + " tensors each",
+                      .expected = "at most 2^25 pairs of a member and a tensor",
+                      .advice = "use --mode recompute"});
+  }
   for (std::size_t a = 0; a < change.added.size(); ++a) {
     MergeMember const& member = change.added[a];
     change.added_refs.push_back(detail::refs_for(member, after.tensors));

@@ -87,6 +87,9 @@ struct Manifest {
   }
 };
 
+/// Members times tensors that an accumulating ledger may have: each pair keeps its dtype in memory.
+inline constexpr std::uint64_t most_ledger_pairs = std::uint64_t{1} << 25;
+
 /// The weights of a soup as integers in units of 10^-places.
 struct LedgerScale {
   std::vector<std::int64_t> weights;  ///< one for each member, in the manifest's order

@@ -272,6 +272,13 @@ private:
   }
 
   void spread_dtypes() {
+    std::uint64_t const members = manifest_.members.size();
+    if (!dtypes_.empty() && members > most_ledger_pairs / dtypes_.size()) {
+      cursor_.fail("bad-ledger",
+                   std::to_string(members) + " members with " + std::to_string(dtypes_.size()) +
+                       " tensors each",
+                   "at most 2^25 pairs of a member and a tensor");
+    }
     for (std::size_t t = 0; t < dtypes_.size(); ++t) {
       if (dtypes_[t].size() != 1 && dtypes_[t].size() != manifest_.members.size()) {
         cursor_.fail("bad-ledger", std::to_string(dtypes_[t].size()) + " dtypes of one tensor",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include <dashi/merging/ledger_change.hpp>
 #include <dashi/merging/manifest_text.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -124,4 +125,37 @@ TEST_CASE("word sizes follow from weights and dtypes alone", "[merging][ledger]"
   CHECK_THROWS_AS(ledger_scale(manifest), dashi::UsageError);
   manifest.members[1].weight = parse_weight("0.1");
   CHECK_THROWS_AS(ledger_scale(manifest), dashi::UsageError);
+}
+
+TEST_CASE("members times tensors are bounded", "[merging][ledger]") {
+  constexpr std::size_t many = 5793;  // 5793 * 5793 > 2^25 >= 5792 * 5793
+  std::string members;
+  std::string tensors;
+  Manifest manifest{.mode = LedgerMode::accumulate, .members = {}, .tensors = {}};
+  for (std::size_t i = 0; i < many; ++i) {
+    std::string const name = std::to_string(10000 + i);
+    members += std::string(i == 0 ? "" : ",") + "{\"digest\":\"" + std::string(64, 'a') +
+               "\",\"name\":\"" + name + "\",\"weight\":\"1\"}";
+    tensors += std::string(i == 0 ? "" : ",") + "\"" + name +
+               "\":{\"dtype\":\"F16\",\"shape\":[],\"words\":\"int64\"}";
+    manifest.members.push_back(member('a', "1", name.c_str()));
+    manifest.tensors.push_back({name, {}});
+  }
+  std::string const text = "{\"members\":[" + members +
+                           "],\"mode\":\"accumulate\",\"places\":0,\"tensors\":{" + tensors +
+                           "},\"version\":1}";
+  try {
+    parse_manifest(text, "s.soup");
+    FAIL("it was expanded");
+  } catch (dashi::FormatError const& error) {
+    CHECK(error.diagnosis().found == "5793 members with 5793 tensors each");
+  }
+  try {
+    plan_change(manifest, {}, {}, {});
+    FAIL("it was planned");
+  } catch (dashi::UsageError const& error) {
+    CHECK(error.diagnosis().found == "5793 members with 5793 tensors each");
+  }
+  manifest.members.pop_back();
+  CHECK(plan_change(manifest, {}, {}, {}).kept == many - 1);
 }
