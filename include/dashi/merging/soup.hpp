@@ -174,6 +174,7 @@ private:
   merging::Manifest recompute_change(Change const& change, io::Progress& progress) const;
   std::size_t take(merging::Manifest const& manifest, merging::SelectedMember const& selected,
                    std::vector<std::size_t>& gone) const;
+  merging::Manifest without(std::vector<std::size_t> gone) const;  ///< members by index
   void expect_compatible(merging::Manifest const& after,
                          std::vector<merging::MergeMember> const& added) const;
   void run(Change const& change, merging::LedgerFile const* old, bool force,

@@ -40,6 +40,15 @@ inline std::size_t Soup::take(merging::Manifest const& manifest,
   return selected.index;
 }
 
+inline merging::Manifest Soup::without(std::vector<std::size_t> gone) const {
+  merging::Manifest after = manifest_;
+  std::sort(gone.rbegin(), gone.rend());
+  for (std::size_t const index : gone) {
+    after.members.erase(after.members.begin() + static_cast<std::ptrdiff_t>(index));
+  }
+  return after;
+}
+
 inline merging::LedgerChange Soup::accumulate_change(merging::Manifest const& manifest,
                                                      Change const& change) const {
   std::vector<merging::RemovedMember> removed;
@@ -93,15 +102,11 @@ inline void Soup::expect_compatible(merging::Manifest const& after,
 
 inline merging::Manifest Soup::recompute_change(Change const& change,
                                                 io::Progress& progress) const {
-  merging::Manifest after = manifest_;
   std::vector<std::size_t> gone;
   for (std::string const& text : change.removals) {
     take(manifest_, select(manifest_, text, true, progress), gone);
   }
-  std::sort(gone.rbegin(), gone.rend());
-  for (std::size_t const index : gone) {
-    after.members.erase(after.members.begin() + static_cast<std::ptrdiff_t>(index));
-  }
+  merging::Manifest after = without(gone);
   std::vector<merging::MergeMember> added;
   for (Addition const& addition : change.additions) {
     added.push_back(open_addition(addition));
@@ -183,11 +188,13 @@ inline merging::SoupPlan Soup::plan(Change const& change) const {
     plan.peak_memory = team * (std::uint64_t{2} << 20) + merging::LedgerPass::spool_bytes;
     return plan;
   }
+  std::vector<std::size_t> gone;
   for (std::string const& text : change.removals) {
     merging::SelectedMember const selected = select(manifest_, text, false, io::no_progress());
-    plan.leaving.push_back(manifest_.members[selected.index].name);
+    plan.leaving.push_back(manifest_.members[take(manifest_, selected, gone)].name);
   }
-  merging::Manifest after = manifest_;
+  merging::Manifest const kept = without(gone);
+  merging::Manifest after = kept;
   std::vector<merging::MergeMember> added;
   for (Addition const& addition : change.additions) {
     added.push_back(open_addition(addition));
@@ -198,12 +205,7 @@ inline merging::SoupPlan Soup::plan(Change const& change) const {
                              .name = plan.entering.back(),
                              .keys = added.back().keys});
   }
-  std::erase_if(after.members, [&](merging::LedgerMember const& member) {
-    return std::find(plan.leaving.begin(), plan.leaving.end(), member.name) != plan.leaving.end();
-  });
   if (!added.empty()) {
-    merging::Manifest kept = after;
-    kept.members.resize(after.members.size() - std::min(after.members.size(), added.size()));
     expect_compatible(kept, added);
   }
   plan.bytes_to_write = path_ ? merging::LedgerLayout(after, {}).file_size() : 0;

@@ -411,6 +411,12 @@ TEST_CASE("plans say what would be read and written", "[merging][soup]") {
         "65 no-such-member");
   Soup names = Soup::create(f.at("r"), LedgerMode::recompute, {{f.at("a"), {}, {}}});
   CHECK(names.plan({.removals = {}, .additions = {{f.at("b"), {}, {}}}}).bytes_to_read == 16);
+  dashi::merging::SoupPlan const same =
+      names.plan({.removals = {f.text("a")}, .additions = {{f.at("a"), parse_weight("2"), {}}}});
+  CHECK(same.entering == std::vector<std::string>{"a"});
+  CHECK(same.bytes_to_write == fs::file_size(f.at("r")));
+  fs::resize_file(f.at("a"), 0);  // the member that leaves need not be good
+  CHECK(names.plan({.removals = {"a"}, .additions = {{f.at("b"), {}, {}}}}).entering.size() == 1);
 }
 
 TEST_CASE("a link to a ledger stands for that ledger", "[merging][soup]") {
