@@ -63,14 +63,14 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments,
       plan, arguments.output.path, publish_options(output), session.progress("merge"));
   double const seconds = watch.seconds();
   session.say(fmt::format("{}: the exact mean of {} checkpoint{}, {}\n",
-                          dashi::escaped(arguments.output.path), plan.members,
+                          dashi::escaped(result.path.string()), plan.members,
                           plan.members == 1 ? "" : "s",
                           rate_text(plan.bytes_to_read + plan.bytes_to_write, seconds)));
   Json const counts = counts_of(session, result, arguments.mean.numbers.saturate);
   if (!session.options.json) {
     return dashi::ExitStatus::success;
   }
-  Json object = json_of(plan, arguments.output.path);
+  Json object = json_of(plan, result.path);
   object["verb"] = "merge";
   object["seconds"] = seconds;
   object["digests"] = result.digests;

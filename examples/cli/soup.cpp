@@ -259,11 +259,11 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments) {
                    file, session.progress("soup publish"));
   double const seconds = watch.seconds();
   Json object = json_soup("publish", arguments, soup.manifest());
-  object["output"] = arguments.output.path;
+  object["output"] = result.path.string();
   object["seconds"] = seconds;
   object["counts"] = counts_of(session, result, arguments.mean.numbers.saturate);
   session.say(fmt::format("{}: the exact mean of {} member{}, {:.2f} s\n",
-                          dashi::escaped(arguments.output.path), soup.members().size(),
+                          dashi::escaped(result.path.string()), soup.members().size(),
                           soup.members().size() == 1 ? "" : "s", seconds));
   session.report(object);
   return dashi::ExitStatus::success;

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
 import unittest
 
 from program_case import ProgramCase
@@ -74,7 +75,8 @@ class WhatIsPublished(Soups):
     def test_shards(self):
         self.new("s.soup", "recompute", "a.safetensors", "b.safetensors")
         single = self.published("s.soup")
-        self.dashi("soup", "publish", "s.soup", "sharded.safetensors", "--shard-size", "64B")
+        report = self.json("soup", "publish", "s.soup", "sharded.safetensors", "--shard-size", "64B")
+        self.assertEqual(report["output"], "sharded.safetensors.index.json")
         self.assertTrue(self.path("sharded.safetensors.index.json").exists())
         self.dashi("diff", "out.safetensors", "sharded.safetensors.index.json")
         self.dashi("soup", "verify", "s.soup", "sharded.safetensors.index.json")
@@ -283,6 +285,19 @@ class Refusals(Soups):
             self.path("bad.soup").write_bytes(content[:-1])
             done = self.run_dashi("soup", "verify", "bad.soup")
             self.assertEqual((done.returncode, done.stderr.count(b"\n")), (65, 1), done.stderr)
+
+    def test_of_two_changes_at_once(self):
+        self.new("s.soup", "recompute", "a.safetensors")
+        command = ["soup", "add", "s.soup", "--weight"]
+        names = ("b.safetensors", "c.safetensors", "d.safetensors")
+        running = [subprocess.Popen([self.program, *command, "1", name], cwd=self.folder, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE) for name in names]
+        errors = [process.communicate(timeout=60)[1] for process in running]
+        for process, error in zip(running, errors):
+            self.assertTrue(process.returncode == 0 or (process.returncode == 73 and b"[ledger-busy]" in error), error)
+        added = [name for process, name in zip(running, names) if process.returncode == 0]
+        self.assertEqual(sorted(m["name"] for m in self.json("soup", "list", "s.soup")["members"]),
+                         ["a.safetensors", *added])
 
     def test_of_half_a_command(self):
         self.refused("soup", status=2, code="usage")

@@ -106,6 +106,7 @@ MergeResult publish_plan(MergePlan const& plan, Combine const& combine,
   expect_sources_unchanged(plan, result.digests);
   writer.replace_metadata(plan.metadata(result.digests));
   writer.commit();
+  result.path = writer.path();
   return result;
 }
 

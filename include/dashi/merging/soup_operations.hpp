@@ -269,6 +269,7 @@ inline merging::MergeResult Soup::publish(std::filesystem::path const& output,
   merging::MergeResult result =
       merging::LedgerPublisher(ledger, publication, options, sink, progress).run();
   writer.commit();
+  result.path = writer.path();
   return result;
 }
 

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,6 +44,7 @@ public:
 struct MergeResult {
   std::vector<std::string> digests;  ///< one a source; empty where it was not computed
   kernels::MeanReport report;        ///< counts over all tensors
+  std::filesystem::path path{};  ///< of the published file or index; empty if nothing was written
 };
 
 namespace detail {
