@@ -2,7 +2,9 @@
 #pragma once
 
 #include <dashi/io/read_options.hpp>
+#include <dashi/merging/member_scan.hpp>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace dashi::merging {
@@ -15,5 +17,15 @@ struct LedgerOptions {
   bool force = false;            ///< create() may replace an existing file
   io::ReadOptions read{};
 };
+
+/// Bytes of buffers that a worker of a pass over a ledger needs, about.
+inline constexpr std::uint64_t ledger_worker_bytes = std::uint64_t{2} << 20;
+
+/// Threads of such a pass: as many as asked for, but no more than fit the budget; at least one.
+inline int ledger_workers(int workers, std::uint64_t memory_budget) {
+  std::uint64_t const fit = std::max<std::uint64_t>(1, memory_budget / ledger_worker_bytes);
+  return static_cast<int>(
+      std::min<std::uint64_t>(fit, static_cast<std::uint64_t>(worker_count(workers))));
+}
 
 }  // namespace dashi::merging

@@ -36,13 +36,19 @@ namespace dashi::merging {
 /// reads.
 ///
 /// A worker does one tensor at a time from its beginning to its end, because a SHA-256 is a chain
-/// and costs more than the sums. Memory: about 2 MiB a worker and 16 MiB for sparse lists, whatever
-/// the size of the soup.
+/// and costs more than the sums. Memory: about 2 MiB a worker and at most 16 MiB for sparse lists,
+/// whatever the size of the soup.
 class LedgerPass {
 public:
   static constexpr std::size_t chunk_elements = std::size_t{1} << 15;
   static constexpr std::size_t copy_bytes = std::size_t{1} << 20;
   static constexpr std::size_t spool_bytes = std::size_t{16} << 20;
+
+  /// Bytes of sparse lists that are kept in memory.
+  static std::size_t spool_limit(LedgerOptions const& options) {
+    return static_cast<std::size_t>(
+        std::min<std::uint64_t>(spool_bytes, options.memory_budget / 8));
+  }
 
   LedgerPass(LedgerChange& change, LedgerFile const* old, std::filesystem::path path,
              io::OutputOptions output, LedgerOptions const& options, io::Progress& progress)
@@ -56,7 +62,7 @@ public:
         counts_(change.after.tensors.size()),
         layout_(change.after, counts_),
         output_(path_, std::move(output), layout_.dense_end()),
-        spool_(path_, 4 * counts_.size(), spool_bytes) {
+        spool_(path_, 4 * counts_.size(), spool_limit(options)) {
     for (RemovedMember const& r : change_.removed) {
       members_.push_back(&r.member);
     }
@@ -71,7 +77,7 @@ public:
   /// Runs the pass and commits the ledger. change.after becomes its manifest.
   void run() {
     std::vector<Worker> workers;
-    int const team = worker_count(options_.workers);
+    int const team = ledger_workers(options_.workers, options_.memory_budget);
     for (int w = 0; w < team; ++w) {
       workers.emplace_back();
     }

@@ -11,6 +11,7 @@
 #include <dashi/kernels/publish.hpp>
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/ledger_file.hpp>
+#include <dashi/merging/ledger_options.hpp>
 #include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/member_scan.hpp>
 #include <dashi/merging/provenance.hpp>
@@ -119,7 +120,7 @@ public:
   MergeResult run() {
     std::vector<Part> const parts = cut();
     std::vector<Worker> workers;
-    int const team = worker_count(options_.workers);
+    int const team = ledger_workers(options_.workers, options_.memory_budget);
     for (int w = 0; w < team; ++w) {
       workers.emplace_back();
     }
@@ -283,7 +284,7 @@ private:
 
 /// Reads every sum and list of an accumulating ledger; FormatError when one is not as a ledger
 /// holds it.
-inline void check_sums(LedgerFile const& ledger, int workers) {
+inline void check_sums(LedgerFile const& ledger, LedgerOptions const& options) {
   constexpr std::uint64_t part = std::uint64_t{1} << 16;
   std::vector<std::pair<std::size_t, std::uint64_t>> parts;
   for (std::size_t t = 0; t < ledger.manifest().tensors.size(); ++t) {
@@ -296,7 +297,8 @@ inline void check_sums(LedgerFile const& ledger, int workers) {
   }
   std::mutex mutex;
   std::vector<SparseCounts> loaded(ledger.manifest().tensors.size());
-  run_chunks(parts.size(), worker_count(workers), [&](int, std::uint64_t at) {
+  int const team = ledger_workers(options.workers, options.memory_budget);
+  run_chunks(parts.size(), team, [&](int, std::uint64_t at) {
     auto const [tensor, first] = parts[static_cast<std::size_t>(at)];
     Context<Kokkos::Serial> context(Kokkos::Serial(Kokkos::NewInstance{}));
     SumChunk chunk(context);

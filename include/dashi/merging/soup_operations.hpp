@@ -169,7 +169,6 @@ inline void Soup::run(Change const& change, merging::LedgerFile const* old, bool
 
 inline merging::SoupPlan Soup::plan(Change const& change) const {
   merging::SoupPlan plan;
-  auto const team = static_cast<std::uint64_t>(merging::worker_count(options_.workers));
   if (mode() == Mode::accumulate) {
     merging::LedgerChange const planned = accumulate_change(manifest_, change);
     for (merging::RemovedMember const& removed : planned.removed) {
@@ -185,7 +184,10 @@ inline merging::SoupPlan Soup::plan(Change const& change) const {
     plan.bytes_to_read += missing || planned.kept == 0 ? 0 : size;
     std::vector<merging::SparseCounts> const none(planned.after.tensors.size());
     plan.bytes_to_write = merging::LedgerLayout(planned.after, none).file_size();
-    plan.peak_memory = team * (std::uint64_t{2} << 20) + merging::LedgerPass::spool_bytes;
+    auto const team = static_cast<std::uint64_t>(
+        merging::ledger_workers(options_.workers, options_.memory_budget));
+    plan.peak_memory =
+        team * merging::ledger_worker_bytes + merging::LedgerPass::spool_limit(options_);
     return plan;
   }
   std::vector<std::size_t> gone;
@@ -209,7 +211,7 @@ inline merging::SoupPlan Soup::plan(Change const& change) const {
     expect_compatible(kept, added);
   }
   plan.bytes_to_write = path_ ? merging::LedgerLayout(after, {}).file_size() : 0;
-  plan.peak_memory = team << 20;
+  plan.peak_memory = static_cast<std::uint64_t>(merging::worker_count(options_.workers)) << 20;
   return plan;
 }
 
@@ -306,7 +308,7 @@ inline merging::SoupVerification Soup::verify(std::optional<std::filesystem::pat
     return {sink.difference()};
   }
   merging::LedgerFile const ledger(*path_);
-  merging::check_sums(ledger, options_.workers);
+  merging::check_sums(ledger, options_);
   if (!published) {
     return {};
   }

@@ -487,6 +487,29 @@ TEST_CASE("a member added twice from one file leaves once at a time", "[merging]
   CHECK(outcome([&] { soup.remove(f.text("a")); }) == "65 no-such-member");  // which one?
 }
 
+TEST_CASE("a small memory budget makes the same ledger with fewer threads", "[merging][soup]") {
+  Folder const f;
+  f.floats("a", {1, 1e30F, -0.0F, 1e-40F});
+  f.floats("b", {2, 1e30F, -0.0F, -1e-40F});
+  std::vector<Soup::Addition> const members{{f.at("a"), {}, {}}, {f.at("b"), {}, {}}};
+  auto const peak = [&](std::uint64_t budget) {
+    return Soup::plan_creation(f.at("p"), LedgerMode::accumulate, members,
+                               {.workers = 8, .memory_budget = budget})
+        .peak_memory;
+  };
+  constexpr std::uint64_t mib = std::uint64_t{1} << 20;
+  CHECK(peak(1024 * mib) == 8 * 2 * mib + 16 * mib);
+  CHECK(peak(8 * mib) == 4 * 2 * mib + mib);
+  CHECK(peak(0) == 2 * mib);
+  CHECK(dashi::merging::ledger_workers(3, 1024 * mib) == 3);
+  Soup::create(f.at("s"), LedgerMode::accumulate, members);
+  Soup const small =
+      Soup::create(f.at("t"), LedgerMode::accumulate, members, {.workers = 8, .memory_budget = 1});
+  CHECK(file_bytes(f.at("s")) == file_bytes(f.at("t")));
+  small.publish(f.at("out"), {.memory_budget = 1});
+  CHECK(small.verify(f.at("out"), {.memory_budget = 1}).equal());
+}
+
 TEST_CASE("lists longer than memory go through a file without a name", "[merging][ledger]") {
   Folder const f;
   dashi::merging::SparseSpool spool(f.at("out"), 2, 100);
