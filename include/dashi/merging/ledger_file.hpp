@@ -2,11 +2,14 @@
 #pragma once
 
 #include <dashi/core/error.hpp>
+#include <dashi/io/file_identity.hpp>
 #include <dashi/io/safetensors_file.hpp>
 #include <dashi/merging/ledger_layout.hpp>
 #include <dashi/merging/manifest.hpp>
 #include <dashi/merging/manifest_text.hpp>
 #include <dashi/merging/sum_chunk.hpp>
+
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -63,6 +66,26 @@ public:
   io::InputFile const& file() const noexcept { return file_.file(); }
   Manifest const& manifest() const noexcept { return manifest_; }
   LedgerLayout const& layout() const noexcept { return layout_; }
+
+  /// Whether the path still leads to this file.
+  bool is_current() const {
+    struct stat now {};
+    return ::stat(path().c_str(), &now) == 0 &&
+           io::same_file(io::file_identity(now), file().identity());
+  }
+
+  /// Before a new ledger takes this one's name: IoError (73) when another file has taken it.
+  void expect_current() const {
+    if (!is_current()) {
+      throw IoError(IoStage::create, 0,
+                    {.code = "ledger-replaced",
+                     .file = path().string(),
+                     .place = {},
+                     .found = "another file has taken the place of this soup",
+                     .expected = {},
+                     .advice = "run again"});
+    }
+  }
 
   /// Bytes of a part that is there, from `byte_offset` on.
   void read(LedgerPart part, std::size_t tensor, std::uint64_t byte_offset,

@@ -350,6 +350,7 @@ private:
     output_.write_at(0, final.header());
     if (old_ != nullptr) {
       old_->file().expect_unchanged();
+      old_->expect_current();
     }
     output_.commit(final.header());
   }

@@ -50,12 +50,17 @@ public:
   explicit Soup(merging::Uniform, Options options = {}) : options_(std::move(options)) {}
   explicit Soup(merging::Weighted, Options options = {}) : options_(std::move(options)) {}
 
-  /// A new ledger file with these members. IoError (73) when `ledger` exists, unless options.force.
+  /// A new ledger file with these members. IoError (73) when `ledger` exists, unless options.force,
+  /// and when another process is changing it.
   static Soup create(std::filesystem::path const& ledger, Mode mode = Mode::recompute,
                      std::vector<Addition> const& members = {}, Options const& options = {},
                      io::Progress& progress = io::no_progress()) {
     Soup soup(ledger, options);
     soup.manifest_.mode = mode;
+    std::optional<merging::ReplacedLedgerLock> lock;
+    if (options.force) {
+      lock.emplace(ledger);
+    }
     soup.run({.removals = {}, .additions = members}, nullptr, options.force, progress);
     return soup;
   }

@@ -162,6 +162,9 @@ inline void Soup::run(Change const& change, merging::LedgerFile const* old, bool
     merging::LedgerLayout const layout(after, {});
     io::OutputFile file(*path_, std::move(output), layout.file_size());
     file.write_at(0, layout.header());
+    if (old != nullptr) {
+      old->expect_current();
+    }
     file.commit(layout.header());
   }
   manifest_ = std::move(after);

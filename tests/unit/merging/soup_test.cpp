@@ -387,7 +387,10 @@ TEST_CASE("two processes do not change one soup at a time", "[merging][soup]") {
   io::InputFile const other(f.at("s"));
   REQUIRE(::flock(other.descriptor(), LOCK_EX) == 0);
   CHECK(outcome([&] { soup.add(f.at("a")); }) == "73 ledger-busy");
+  CHECK(outcome([&] { Soup::create(f.at("s"), LedgerMode::recompute, {}, {.force = true}); }) ==
+        "73 ledger-busy");
   REQUIRE(::flock(other.descriptor(), LOCK_UN) == 0);
+  Soup::create(f.at("s"), LedgerMode::recompute, {}, {.force = true});
   Soup second = Soup::open(f.at("s"));
   soup.add(f.at("a"));
   CHECK(outcome([&] { second.add(f.at("a")); }) ==
@@ -508,6 +511,30 @@ TEST_CASE("a small memory budget makes the same ledger with fewer threads", "[me
   CHECK(file_bytes(f.at("s")) == file_bytes(f.at("t")));
   small.publish(f.at("out"), {.memory_budget = 1});
   CHECK(small.verify(f.at("out"), {.memory_budget = 1}).equal());
+}
+
+TEST_CASE("a ledger that was replaced meanwhile is not overwritten", "[merging][soup]") {
+  auto const mode = GENERATE(LedgerMode::recompute, LedgerMode::accumulate);
+  Folder const f;
+  f.floats("a", {1, 2});
+  f.floats("b", {3, 6});
+  Soup soup = Soup::create(f.at("s"), mode, {{f.at("a"), {}, {}}});
+  Soup::create(f.at("other"), mode, {{f.at("b"), {}, {}}});
+  std::string const other = file_bytes(f.at("other"));
+  struct Replacer final : io::Progress {
+    fs::path from, to;
+    void start(std::uint64_t) noexcept override {
+      std::error_code ignored;
+      fs::rename(from, to, ignored);
+    }
+    void advance(std::uint64_t) noexcept override {}
+  } replacer;
+  replacer.from = f.at("other");
+  replacer.to = f.at("s");
+  CHECK(outcome([&] {
+          soup.apply({.removals = {}, .additions = {{f.at("b"), {}, {}}}}, replacer);
+        }).starts_with("73 ledger-replaced"));
+  CHECK(file_bytes(f.at("s")) == other);
 }
 
 TEST_CASE("lists longer than memory go through a file without a name", "[merging][ledger]") {
