@@ -28,6 +28,7 @@ struct Arguments {
   std::string method;
   std::vector<std::string> models;  ///< FILE=WEIGHT
   std::string score;
+  bool no_digest = false;
   OutputArgument output;
   MeanArguments mean;
 };
@@ -128,7 +129,8 @@ dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments,
 
 dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
   io::CheckpointOutput const output = arguments.output.checked();
-  merging::MergeOptions const options = arguments.mean.options(session);
+  merging::MergeOptions options = arguments.mean.options(session);
+  options.digests = !arguments.no_digest;
   bool const greedy = arguments.method == "greedy";
   if (greedy != !arguments.score.empty()) {
     usage_error("bad-score-command",
@@ -181,6 +183,10 @@ void add_merge(CLI::App& app, Session& session) {
   add_mean_dtype(*verb, arguments->mean);
   verb->add_flag("--strict-dtype", arguments->mean.strict_dtype,
                  "refuse models that store a tensor in different dtypes");
+  verb->add_flag(
+      "--no-digest", arguments->no_digest,
+      "do not hash the models: faster, but the result does not record what it was made of, and\n"
+      "copies of one model are not noticed");
   verb->add_flag("--allow-duplicate", arguments->mean.allow_duplicate,
                  "accept two models of the same content");
   add_number_options(*verb, arguments->mean.numbers);

@@ -74,6 +74,14 @@ class Means(Merges):
         recipe = json.loads(read_safetensors(self.path("out.safetensors"))[1]["dashi.recipe"])
         self.assertEqual(sorted(m["digest"] for m in recipe["members"]), sorted(report["digests"]))
 
+    def test_without_digests(self):
+        self.merge("a.safetensors", "b.safetensors")
+        self.merge("a.safetensors", "b.safetensors", out="fast.safetensors", options=["--no-digest"])
+        (ours, metadata), (theirs, _) = (read_safetensors(self.path(n)) for n in ("fast.safetensors", "out.safetensors"))
+        self.assertEqual(ours, theirs)
+        self.assertEqual(json.loads(metadata["dashi.recipe"])["members"],
+                         [{"name": "a.safetensors", "weight": "1"}, {"name": "b.safetensors", "weight": "1"}])
+
     def test_dry_run_writes_nothing(self):
         before = self.contents()
         plan = self.merge("a.safetensors=0.5", "b.safetensors", options=["--dry-run", "--dtype=f32"], run=self.json)
