@@ -418,8 +418,14 @@ TEST_CASE("plans say what would be read and written", "[merging][soup]") {
       names.plan({.removals = {f.text("a")}, .additions = {{f.at("a"), parse_weight("2"), {}}}});
   CHECK(same.entering == std::vector<std::string>{"a"});
   CHECK(same.bytes_to_write == fs::file_size(f.at("r")));
+  names.add(f.at("b"));
+  f.floats("a", {1, 2});  // does not fit b, which stays
+  CHECK(outcome([&] {
+          names.plan({.removals = {f.text("a")}, .additions = {{f.at("a"), {}, {}}}});
+        }) == "65 shape-mismatch");
+  f.floats("c", {5, 6, 7, 8});
   fs::resize_file(f.at("a"), 0);  // the member that leaves need not be good
-  CHECK(names.plan({.removals = {"a"}, .additions = {{f.at("b"), {}, {}}}}).entering.size() == 1);
+  CHECK(names.plan({.removals = {"a"}, .additions = {{f.at("c"), {}, {}}}}).entering.size() == 1);
 }
 
 TEST_CASE("a link to a ledger stands for that ledger", "[merging][soup]") {
