@@ -3,6 +3,7 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
+#include <dashi/io/commit_section.hpp>
 #include <dashi/io/directory_lock.hpp>
 #include <dashi/io/displaced_files.hpp>
 #include <dashi/io/output_directory.hpp>
@@ -87,6 +88,7 @@ public:
     index_->prepare(std::as_bytes(std::span(index_text_)));
     DirectoryLock const lock(directory_);
     std::vector<std::string> const old_files = old_set(shards_.size());
+    CommitSection const section;
     DisplacedFiles displaced(directory_);
     std::size_t published = 0;
     try {
