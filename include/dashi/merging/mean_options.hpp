@@ -16,8 +16,8 @@ enum class NonfinitePolicy {
 
 /// What to do with a result of finite members that the output dtype cannot hold.
 enum class OverflowPolicy {
-  error,  ///< FormatError with the tensor, the first index and the count;
-          ///< NonfinitePolicy::propagate turns it into propagate
+  error,      ///< FormatError with the tensor, the first index and the count;
+              ///< NonfinitePolicy::propagate turns it into propagate
   saturate,   ///< the largest finite number of that sign
   propagate,  ///< infinity, as IEEE rounding says
 };
