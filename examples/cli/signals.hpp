@@ -8,7 +8,8 @@
 namespace cli {
 
 /// Makes the process safe to run anywhere: descriptors 0 to 2 exist, so that no output file becomes
-/// "standard output"; a closed pipe and a file size limit are errors of the call, not signals.
+/// "standard output"; a closed pipe and a file size limit are errors of the call, not signals; as
+/// many files may be open as the system lets, since checkpoints have hundreds of shards.
 void prepare_process();
 
 /// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files that this process has open
