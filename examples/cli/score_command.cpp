@@ -193,8 +193,10 @@ double ScoreCommand::operator()(std::filesystem::path const& checkpoint) const {
   std::size_t const first = text.find_first_not_of(" \t\r\n");
   std::size_t const last = text.find_last_not_of(" \t\r\n");
   std::string const number = first == std::string::npos ? "" : text.substr(first, last - first + 1);
+  bool const plus = number.size() > 1 && number[0] == '+' && number[1] != '-';
+  char const* const begin = number.data() + (plus ? 1 : 0);  // from_chars() takes no plus sign
   double score = 0;
-  auto const [end, bad] = std::from_chars(number.data(), number.data() + number.size(), score);
+  auto const [end, bad] = std::from_chars(begin, number.data() + number.size(), score);
   if (number.empty() || bad != std::errc() || end != number.data() + number.size()) {
     fail(words_.front(), checkpoint, number.empty() ? "nothing" : dashi::io::in_quotes(number));
   }

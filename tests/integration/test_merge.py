@@ -160,6 +160,8 @@ print(-abs(struct.unpack("<f", content[8 + length + begin:8 + length + end])[0] 
                                         "env -i PATH=/usr/bin:/bin:/usr/local/bin sh -c './score.py \"$0\"' {}")):
             with self.subTest(score=score):
                 self.greedy("w.safetensors", "y.safetensors", score=score, out=f"{number}.safetensors")
+        report = self.greedy("w.safetensors", score="sh -c 'echo +1.5e0' {}", out="plus.safetensors", run=self.json)
+        self.assertEqual(report["decisions"][0]["own_score"], 1.5)
         self.greedy("w.safetensors", score="./score.py {} ; touch oops {}", out="semicolon.safetensors")
         self.assertFalse(self.path("oops").exists())
 
@@ -173,7 +175,8 @@ print(-abs(struct.unpack("<f", content[8 + length + begin:8 + length + end])[0] 
         self.refuse("w.safetensors=2", method="greedy", options=["--score", "x {}"], status=2, code="bad-weight")
 
     def test_failing_commands(self):
-        for score in ("false {}", "no-such-program {}", "true {}", "echo one {}", "echo 1 2 {}", "sh -c 'kill -9 $$' {}",
+        for score in ("false {}", "no-such-program {}", "true {}", "echo one {}", "sh -c 'echo +-1' {}",
+                      "sh -c 'echo ++1' {}", "sh -c 'echo +' {}", "echo 1 2 {}", "sh -c 'kill -9 $$' {}",
                       "sh -c 'echo 1; exit 3' {}", "sh -c 'yes | head -100000' {}"):
             with self.subTest(score=score):
                 self.refuse("w.safetensors", "x.safetensors", method="greedy", options=["--score", score], status=70,
