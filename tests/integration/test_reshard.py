@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import unittest
 
 from program_case import ProgramCase, shared_data
@@ -44,6 +45,13 @@ class Reshard(ProgramCase):
         self.dashi("reshard", "in.safetensors", "out.safetensors", "--shard-size", "16B")
         self.dashi("reshard", "out.safetensors.index.json", "one.safetensors")
         self.assertEqual(read_safetensors(self.path("one.safetensors")), before)
+
+    def test_more_shards_than_files_may_be_open_at_first(self):
+        write_safetensors(self.path("in.safetensors"), {f"t{i}": ("U8", [64], bytes(64)) for i in range(60)})
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.dashi("reshard", "in.safetensors", "m.safetensors", "--shard-size", "64",
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, hard)))
+        self.assertEqual(len(list(self.folder.glob("m-*"))), 60)
 
     def test_one_shard_is_one_file(self):
         self.small()
