@@ -10,12 +10,12 @@
 #include <dashi/io/output_file.hpp>
 #include <dashi/io/safetensors_layout.hpp>
 #include <dashi/io/safetensors_writer.hpp>
-#include <dashi/io/set_files.hpp>
 #include <dashi/io/shard_name.hpp>
 #include <dashi/io/shard_plan.hpp>
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -39,11 +39,9 @@ namespace dashi::io {
 /// it hid is removed by the next writer of the same set. Writers of sets in one directory wait for
 /// each other's commit(): the last one's set is there.
 ///
-/// A single file `<stem>.safetensors` is the same checkpoint and goes when the index is there.
-///
-/// Without force that file, an index or any shard of the stem in the directory is an IoError create
-/// (73), also one of another count: readers refuse shards that no index lists. So is, even with
-/// force, a file among options.inputs that would be replaced or removed.
+/// Without force an index or any shard of the stem in the directory is an IoError create (73), also
+/// one of another count: readers refuse shards that no index lists. So is, even with force, a file
+/// among options.inputs that would be replaced or removed.
 class ShardedWriter {
 public:
   /// `path` names directory and stem: `out/model.safetensors` or
@@ -106,10 +104,6 @@ public:
       directory_.sync();
       index_->publish();
       directory_.sync();
-      if (options_.force && directory_.find(single_file_name(), AT_SYMLINK_NOFOLLOW)) {
-        displaced.displace(single_file_name());  // the index comes before it for readers
-        directory_.sync();
-      }
     } catch (...) {
       index_->retract();
       while (published > 0) {
@@ -141,24 +135,35 @@ private:
   /// The old index and old shards whose names the new set does not take; checks that they may go.
   std::vector<std::string> old_set(std::size_t count) const {
     std::vector<std::string> old_files;
-    std::string const single = single_file_name();
-    if (directory_.find(single, AT_SYMLINK_NOFOLLOW)) {
-      expect_replaceable(directory_, single, options_);
-    }
-    for (std::string& name : set_files(directory_, stem_)) {
-      expect_replaceable(directory_, name, options_);
+    std::string const index_name = index_file_name(stem_);
+    for (std::string& name : directory_.entries()) {
+      bool const is_index = name == index_name;
+      if (!is_index && shard_stem(name) != stem_) {
+        continue;
+      }
+      auto const s = directory_.find(name, 0);
+      if (s && std::any_of(options_.inputs.begin(), options_.inputs.end(), [&](auto const& input) {
+            return same_file(input, file_identity(*s));
+          })) {
+        directory_.fail(0, name + " is one of the inputs and would be replaced",
+                        "choose another directory or name");
+      }
+      if (!options_.force) {
+        directory_.fail(EEXIST, "the set has a file already: " + name,
+                        "choose another directory or name, or give --force");
+      }
       bool replaced = false;
       for (std::size_t i = 0; i < count && !replaced; ++i) {
         replaced = name == shard_file_name(stem_, i, count);
       }
-      if (!replaced) {
+      if (is_index) {
+        old_files.insert(old_files.begin(), std::move(name));
+      } else if (!replaced) {
         old_files.push_back(std::move(name));
       }
     }
     return old_files;
   }
-
-  std::string single_file_name() const { return stem_ + ".safetensors"; }
 
   std::string stem_;
   std::filesystem::path index_path_;
