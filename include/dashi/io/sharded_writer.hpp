@@ -3,7 +3,6 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
-#include <dashi/io/commit_section.hpp>
 #include <dashi/io/directory_lock.hpp>
 #include <dashi/io/displaced_files.hpp>
 #include <dashi/io/output_directory.hpp>
@@ -88,7 +87,6 @@ public:
     index_->prepare(std::as_bytes(std::span(index_text_)));
     DirectoryLock const lock(directory_);
     std::vector<std::string> const old_files = old_set(shards_.size());
-    CommitSection const section;
     DisplacedFiles displaced(directory_);
     std::size_t published = 0;
     try {
