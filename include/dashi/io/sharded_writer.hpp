@@ -3,7 +3,6 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
-#include <dashi/io/directory_lock.hpp>
 #include <dashi/io/displaced_files.hpp>
 #include <dashi/io/output_directory.hpp>
 #include <dashi/io/output_file.hpp>
@@ -35,8 +34,7 @@ namespace dashi::io {
 /// old shards of the stem that the new set does not replace; gives the shards their names, then the
 /// index. A handled error takes everything back and the old set is there again. A killed process
 /// leaves the old set, the new set, or no index (never an index whose shards are of two sets); what
-/// it hid is removed by the next writer of the same set. Writers of sets in one directory wait for
-/// each other's commit(): the last one's set is there.
+/// it hid is removed by the next writer of the same set.
 ///
 /// Without force an index or any shard of the stem in the directory is an IoError create (73), also
 /// one of another count: readers refuse shards that no index lists. So is, even with force, a file
@@ -51,9 +49,8 @@ public:
         index_path_(path.parent_path() / index_file_name(stem_)),
         directory_(index_path_),
         options_(options) {
-    DirectoryLock const lock(directory_);  // what a living writer has hidden is not tidied up
     tidy_shards();
-    old_set(layouts.size());
+    find_old_set(layouts.size());
     std::map<std::string, std::string> weight_map;
     std::uint64_t total_size = 0;
     for (std::size_t i = 0; i < layouts.size(); ++i) {
@@ -85,13 +82,11 @@ public:
       shard.prepare();
     }
     index_->prepare(std::as_bytes(std::span(index_text_)));
-    DirectoryLock const lock(directory_);
-    std::vector<std::string> const old_files = old_set(shards_.size());
     DisplacedFiles displaced(directory_);
     std::size_t published = 0;
     try {
-      for (std::size_t i = 0; i < old_files.size(); ++i) {
-        displaced.displace(old_files[i]);
+      for (std::size_t i = 0; i < old_files_.size(); ++i) {
+        displaced.displace(old_files_[i]);
         if (i == 0) {  // an old index, if there is one: gone before any of its shards
           directory_.sync();
         }
@@ -131,8 +126,7 @@ private:
   }
 
   /// The old index and old shards whose names the new set does not take; checks that they may go.
-  std::vector<std::string> old_set(std::size_t count) const {
-    std::vector<std::string> old_files;
+  void find_old_set(std::size_t count) {
     std::string const index_name = index_file_name(stem_);
     for (std::string& name : directory_.entries()) {
       bool const is_index = name == index_name;
@@ -155,18 +149,18 @@ private:
         replaced = name == shard_file_name(stem_, i, count);
       }
       if (is_index) {
-        old_files.insert(old_files.begin(), std::move(name));
+        old_files_.insert(old_files_.begin(), std::move(name));
       } else if (!replaced) {
-        old_files.push_back(std::move(name));
+        old_files_.push_back(std::move(name));
       }
     }
-    return old_files;
   }
 
   std::string stem_;
   std::filesystem::path index_path_;
   OutputDirectory directory_;
   OutputOptions options_;
+  std::vector<std::string> old_files_;
   std::deque<SafetensorsWriter> shards_;
   std::string index_text_;
   std::optional<OutputFile> index_;
