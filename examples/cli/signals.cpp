@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "signals.hpp"
 
+#include <dashi/io/commit_section.hpp>
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +23,9 @@
 namespace cli {
 
 namespace {
+
+/// A commit only renames and syncs directories; one that takes longer hangs.
+constexpr std::chrono::seconds longest_commit{30};
 
 std::mutex mutex;
 std::set<std::filesystem::path> directories;  // guarded by mutex
@@ -77,6 +82,8 @@ void wait_for_signal() {
     if (pid_t const child = running_child; child > 0) {
       ::kill(child, SIGTERM);
     }
+    // Files that are being replaced have their old or new names back before the process ends.
+    dashi::io::CommitSection::close(longest_commit);
     std::scoped_lock const lock(mutex);
     std::set<Inode> const own = open_files();
     for (std::filesystem::path const& directory : directories) {

@@ -13,7 +13,8 @@ namespace cli {
 void prepare_process();
 
 /// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files that this process has open
-/// beside `output`, and then end the process as they always do (128 + n for the shell).
+/// beside `output`, and then end the process as they always do (128 + n for the shell). A commit
+/// that is exchanging names comes to its end first.
 void clean_up_after_signal(std::filesystem::path const& output);
 
 /// The same signals also remove this folder and what is in it.

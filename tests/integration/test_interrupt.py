@@ -33,6 +33,19 @@ extern "C" int openat(int directory, char const* path, int flags, ...) {
 extern "C" int openat64(int, char const*, int, ...) __attribute__((alias("openat")));
 """
 
+# A signal at the first file that is moved out of the way, and time for what it does.
+SIGNAL_AT_RENAME = r"""
+#include <csignal>
+#include <sys/syscall.h>
+#include <unistd.h>
+extern "C" int renameat(int from, char const* old_name, int to, char const* new_name) {
+  long const result = syscall(SYS_renameat2, from, old_name, to, new_name, 0);
+  kill(getpid(), SIGTERM);
+  usleep(300'000);
+  return static_cast<int>(result);
+}
+"""
+
 
 class Interrupt(ProgramCase):
     def setUp(self):
@@ -87,6 +100,24 @@ class Interrupt(ProgramCase):
                 self.path("out").unlink()
             self.assertEqual(set(os.listdir(self.folder)), before)
         self.assertGreater(seen, 0, "no run was caught with a temporary file")
+
+    @unittest.skipUnless("DASHI_CXX" in os.environ, "no compiler named")
+    def test_a_set_is_replaced_to_the_end(self):
+        self.path("shim.cpp").write_text(SIGNAL_AT_RENAME)
+        subprocess.run([os.environ["DASHI_CXX"], "-shared", "-fPIC", "-o", "shim.so", "shim.cpp"], cwd=self.folder,
+                       check=True)
+        self.path("set").mkdir()
+        for name in "ab":
+            write_safetensors(self.path(name), {key: ("U8", [64], name.encode() * 64) for key in "xyz"})
+        command = [self.program, "reshard", "--shard-size", "100", "--force"]
+        subprocess.run([*command, "a", "set/m.safetensors"], cwd=self.folder, check=True, capture_output=True)
+        names = set(os.listdir(self.path("set")))
+        process = self.start([*command, "b", "set/m.safetensors"], LD_PRELOAD=str(self.path("shim.so")))
+        process.communicate(timeout=60)
+        self.assertIn(process.returncode, (0, -signal.SIGTERM))  # the work may be done before the process ends
+        self.assertEqual(set(os.listdir(self.path("set"))), names)
+        diff = subprocess.run([self.program, "diff", "set", "b"], cwd=self.folder, capture_output=True)
+        self.assertEqual(diff.returncode, 0, diff.stdout + diff.stderr)
 
     def test_ignored_hangup_stays_ignored(self):
         process = subprocess.Popen(["nohup", *self.command()], cwd=self.folder, stdout=subprocess.DEVNULL,

@@ -42,12 +42,7 @@ inline std::vector<std::string> unshared_metadata(io::Checkpoint const& checkpoi
   return {keys.begin(), keys.end()};
 }
 
-/// `out/model.safetensors` of `out/model.safetensors.index.json`; any other path as it is.
-inline std::filesystem::path single_file_path(std::filesystem::path const& output) {
-  return io::is_index_name(output.filename().string())
-             ? output.parent_path() / (io::checkpoint_stem(output) + ".safetensors")
-             : output;
-}
+using io::single_file_path;
 
 /// FormatError for a soup's ledger, whose sums mean something only in the file that dashi soup
 /// wrote.

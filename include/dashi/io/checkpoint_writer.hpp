@@ -7,6 +7,7 @@
 #include <dashi/io/safetensors_writer.hpp>
 #include <dashi/io/shard_plan.hpp>
 #include <dashi/io/sharded_writer.hpp>
+#include <dashi/io/single_file_writer.hpp>
 #include <dashi/io/tensor_spec.hpp>
 
 #include <cstddef>
@@ -30,8 +31,9 @@ struct CheckpointOutput {
 /// Writes a checkpoint as one file or as shards; its users need not know which.
 ///
 /// One file `path`, or, if the tensors do not fit one shard, shards and index beside it, named
-/// after it. Tensors are named by their place in the list given to the constructor; shards are
-/// filled in that order. Every shard carries the same metadata.
+/// after it; the one file beside an index that `path` names is single_file_path(path). With force
+/// either replaces the other. Tensors are named by their place in the list given to the
+/// constructor; shards are filled in that order. Every shard carries the same metadata.
 class CheckpointWriter {
 public:
   CheckpointWriter(std::filesystem::path const& path, std::vector<TensorSpec> specs,
@@ -60,7 +62,7 @@ public:
       }
     }
     if (shards.size() == 1) {
-      single_.emplace(path, std::move(layouts.front()), output.file);
+      single_.emplace(single_file_path(path), std::move(layouts.front()), output.file);
     } else {
       sharded_.emplace(path, std::move(layouts), output.file);
     }
@@ -101,11 +103,11 @@ private:
   };
 
   SafetensorsWriter& file(std::size_t shard) {
-    return sharded_ ? sharded_->shard(shard) : *single_;
+    return sharded_ ? sharded_->shard(shard) : single_->file();
   }
 
   std::vector<Place> places_;
-  std::optional<SafetensorsWriter> single_;
+  std::optional<SingleFileWriter> single_;
   std::optional<ShardedWriter> sharded_;
 };
 

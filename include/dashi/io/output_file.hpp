@@ -3,6 +3,7 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
+#include <dashi/io/commit_section.hpp>
 #include <dashi/io/file_identity.hpp>
 #include <dashi/io/output_directory.hpp>
 #include <dashi/io/temporary_file.hpp>
@@ -116,6 +117,7 @@ public:
   /// Makes the file durable and visible; `first_bytes` are compared with those on the medium.
   void commit(std::span<std::byte const> first_bytes = {}) {
     prepare(first_bytes);
+    CommitSection const section;
     publish();
     try {
       sync_directory();

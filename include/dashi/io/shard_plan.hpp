@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/core/error.hpp>
+#include <dashi/io/checkpoint_path.hpp>
 #include <dashi/io/json_text.hpp>
 
 #include <cstddef>
@@ -62,6 +63,13 @@ inline std::string checkpoint_stem(std::filesystem::path const& path) {
     }
   }
   return stem;
+}
+
+/// `out/model.safetensors` of `out/model.safetensors.index.json`; any other path as it is.
+inline std::filesystem::path single_file_path(std::filesystem::path const& output) {
+  return is_index_name(output.filename().string())
+             ? output.parent_path() / (checkpoint_stem(output) + ".safetensors")
+             : output;
 }
 
 /// `model-00001-of-00003.safetensors`; `shard` counts from 0.

@@ -3,17 +3,19 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
+#include <dashi/io/commit_section.hpp>
+#include <dashi/io/directory_lock.hpp>
 #include <dashi/io/displaced_files.hpp>
 #include <dashi/io/output_directory.hpp>
 #include <dashi/io/output_file.hpp>
 #include <dashi/io/safetensors_layout.hpp>
 #include <dashi/io/safetensors_writer.hpp>
+#include <dashi/io/set_files.hpp>
 #include <dashi/io/shard_name.hpp>
 #include <dashi/io/shard_plan.hpp>
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -34,11 +36,14 @@ namespace dashi::io {
 /// old shards of the stem that the new set does not replace; gives the shards their names, then the
 /// index. A handled error takes everything back and the old set is there again. A killed process
 /// leaves the old set, the new set, or no index (never an index whose shards are of two sets); what
-/// it hid is removed by the next writer of the same set.
+/// it hid is removed by the next writer of the same set. Writers of sets in one directory wait for
+/// each other's commit(): the last one's set is there.
 ///
-/// Without force an index or any shard of the stem in the directory is an IoError create (73), also
-/// one of another count: readers refuse shards that no index lists. So is, even with force, a file
-/// among options.inputs that would be replaced or removed.
+/// A single file `<stem>.safetensors` is the same checkpoint and goes when the index is there.
+///
+/// Without force that file, an index or any shard of the stem in the directory is an IoError create
+/// (73), also one of another count: readers refuse shards that no index lists. So is, even with
+/// force, a file among options.inputs that would be replaced or removed.
 class ShardedWriter {
 public:
   /// `path` names directory and stem: `out/model.safetensors` or
@@ -49,8 +54,9 @@ public:
         index_path_(path.parent_path() / index_file_name(stem_)),
         directory_(index_path_),
         options_(options) {
+    DirectoryLock const lock(directory_);  // what a living writer has hidden is not tidied up
     tidy_shards();
-    find_old_set(layouts.size());
+    old_set(layouts.size());
     std::map<std::string, std::string> weight_map;
     std::uint64_t total_size = 0;
     for (std::size_t i = 0; i < layouts.size(); ++i) {
@@ -82,11 +88,14 @@ public:
       shard.prepare();
     }
     index_->prepare(std::as_bytes(std::span(index_text_)));
+    DirectoryLock const lock(directory_);
+    std::vector<std::string> const old_files = old_set(shards_.size());
+    CommitSection const section;
     DisplacedFiles displaced(directory_);
     std::size_t published = 0;
     try {
-      for (std::size_t i = 0; i < old_files_.size(); ++i) {
-        displaced.displace(old_files_[i]);
+      for (std::size_t i = 0; i < old_files.size(); ++i) {
+        displaced.displace(old_files[i]);
         if (i == 0) {  // an old index, if there is one: gone before any of its shards
           directory_.sync();
         }
@@ -97,6 +106,10 @@ public:
       directory_.sync();
       index_->publish();
       directory_.sync();
+      if (options_.force && directory_.find(single_file_name(), AT_SYMLINK_NOFOLLOW)) {
+        displaced.displace(single_file_name());  // the index comes before it for readers
+        directory_.sync();
+      }
     } catch (...) {
       index_->retract();
       while (published > 0) {
@@ -126,41 +139,31 @@ private:
   }
 
   /// The old index and old shards whose names the new set does not take; checks that they may go.
-  void find_old_set(std::size_t count) {
-    std::string const index_name = index_file_name(stem_);
-    for (std::string& name : directory_.entries()) {
-      bool const is_index = name == index_name;
-      if (!is_index && shard_stem(name) != stem_) {
-        continue;
-      }
-      auto const s = directory_.find(name, 0);
-      if (s && std::any_of(options_.inputs.begin(), options_.inputs.end(), [&](auto const& input) {
-            return same_file(input, file_identity(*s));
-          })) {
-        directory_.fail(0, name + " is one of the inputs and would be replaced",
-                        "choose another directory or name");
-      }
-      if (!options_.force) {
-        directory_.fail(EEXIST, "the set has a file already: " + name,
-                        "choose another directory or name, or give --force");
-      }
+  std::vector<std::string> old_set(std::size_t count) const {
+    std::vector<std::string> old_files;
+    std::string const single = single_file_name();
+    if (directory_.find(single, AT_SYMLINK_NOFOLLOW)) {
+      expect_replaceable(directory_, single, options_);
+    }
+    for (std::string& name : set_files(directory_, stem_)) {
+      expect_replaceable(directory_, name, options_);
       bool replaced = false;
       for (std::size_t i = 0; i < count && !replaced; ++i) {
         replaced = name == shard_file_name(stem_, i, count);
       }
-      if (is_index) {
-        old_files_.insert(old_files_.begin(), std::move(name));
-      } else if (!replaced) {
-        old_files_.push_back(std::move(name));
+      if (!replaced) {
+        old_files.push_back(std::move(name));
       }
     }
+    return old_files;
   }
+
+  std::string single_file_name() const { return stem_ + ".safetensors"; }
 
   std::string stem_;
   std::filesystem::path index_path_;
   OutputDirectory directory_;
   OutputOptions options_;
-  std::vector<std::string> old_files_;
   std::deque<SafetensorsWriter> shards_;
   std::string index_text_;
   std::optional<OutputFile> index_;

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
+#include <dashi/io/directory_lock.hpp>
+#include <dashi/io/input_file.hpp>
+#include <dashi/io/output_directory.hpp>
 #include <dashi/io/shard_plan.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +19,8 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "reader_fixture.hpp"
@@ -167,6 +175,86 @@ TEST_CASE("a set that is not committed, or fails, leaves the old one") {
   }
   CHECK(names(folder.path()) == before);
   expect_content(folder.path(), 1);
+}
+
+TEST_CASE("a writer of a set commits on what is there then, one writer after the other") {
+  ScratchDirectory const folder;
+  auto const path = folder / "model.safetensors";
+  auto const filled = [&](CheckpointWriter& writer, unsigned seed) -> CheckpointWriter& {
+    for (std::size_t t = 0; t < specs.size(); ++t) {
+      writer.write(t, 0, data_of(t, seed));
+    }
+    return writer;
+  };
+  SECTION("without force the second is refused") {
+    CheckpointWriter first(path, specs, {{"format", "pt"}}, {.largest_shard = 40});
+    CheckpointWriter second(path, specs, {{"format", "pt"}}, {.largest_shard = 140});
+    filled(first, 1).commit();
+    CHECK(failure_of([&] { filled(second, 2).commit(); })->status == 73);
+    expect_content(folder.path(), 1);
+    CHECK(names(folder.path()).size() == 4);
+  }
+  SECTION("with force the last one's set is there") {
+    CheckpointOutput const three{.file = {.force = true}, .largest_shard = 40};
+    CheckpointOutput const two{.file = {.force = true}, .largest_shard = 140};
+    CheckpointWriter first(path, specs, {{"format", "pt"}}, three);
+    CheckpointWriter second(path, specs, {{"format", "pt"}}, two);
+    filled(first, 1).commit();
+    filled(second, 2).commit();
+    expect_content(folder.path(), 2);
+    CHECK(names(folder.path()).size() == 3);
+  }
+  SECTION("commit waits for the directory") {
+    CheckpointWriter writer(path, specs, {{"format", "pt"}}, {.largest_shard = 40});
+    filled(writer, 3);
+    std::atomic<bool> done{false};
+    std::optional<DirectoryLock> lock(std::in_place, OutputDirectory(path));
+    std::thread thread([&] {
+      writer.commit();
+      done = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    CHECK_FALSE(done);
+    CHECK(names(folder.path()).empty());
+    lock.reset();
+    thread.join();
+    expect_content(folder.path(), 3);
+  }
+}
+
+TEST_CASE("one file is never written under the name of an index") {
+  ScratchDirectory const folder;
+  CHECK(write(folder / "model.safetensors.index.json", 1, {.largest_shard = 154}) ==
+        folder / "model.safetensors");
+  CHECK(names(folder.path()) == std::set<std::string>{"model.safetensors"});
+  expect_content(folder.path(), 1);
+}
+
+TEST_CASE("one file and a set of the same name replace each other, only with force") {
+  ScratchDirectory const folder;
+  auto const path = folder / "model.safetensors";
+  std::ofstream(folder / "x.txt") << "kept";
+  std::optional<std::uint64_t> const one_file;
+  bool const set_first = GENERATE(false, true);
+  auto const before = set_first ? std::optional<std::uint64_t>(40) : one_file;
+  auto const after = set_first ? one_file : std::optional<std::uint64_t>(40);
+  write(path, 1, {.largest_shard = before});
+  auto const old_names = names(folder.path());
+  auto const failure = failure_of([&] { write(path, 2, {.largest_shard = after}); });
+  REQUIRE(failure);
+  CHECK(failure->status == 73);
+  CHECK(contains(failure->message, "--force"));
+  CHECK(names(folder.path()) == old_names);
+  expect_content(folder.path(), 1);
+  {
+    CheckpointOutput output{.file = {.force = true}, .largest_shard = after};
+    output.file.inputs.push_back(InputFile(folder / *old_names.begin()).identity());
+    CHECK(failure_of([&] { write(path, 2, output); })->status == 73);
+    CHECK(names(folder.path()) == old_names);
+  }
+  write(path, 2, {.file = {.force = true}, .largest_shard = after});
+  expect_content(folder.path(), 2);
+  CHECK(names(folder.path()).size() == (set_first ? 2U : 5U));
 }
 
 TEST_CASE("names are used once in a set") {
