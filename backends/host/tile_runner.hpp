@@ -4,12 +4,23 @@
 #include <dashi/kernels/tile_runner.hpp>
 
 #include "instruction_set.hpp"
+#if !defined(__CUDACC__)
 #include "vector_lanes.hpp"
+#endif
 
 #include <cstdint>
 #include <type_traits>
 
 namespace dashi::backends::host {
+
+// nvcc refuses vector registers in functions that are compiled for the device as well.
+#if defined(__CUDACC__)
+template <class T, int N>
+using HostLanes = kernels::ArrayLanes<T, N>;
+#else
+template <class T, int N>
+using HostLanes = VectorLanes<T, N>;
+#endif
 
 #if defined(__x86_64__)
 #define DASHI_TARGET_AVX512 \
@@ -18,12 +29,12 @@ namespace dashi::backends::host {
 
 template <class Kernel>
 DASHI_TARGET_AVX512 void run_avx512(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
-  kernel.template tile<VectorLanes, 64>(begin, end);
+  kernel.template tile<HostLanes, 64>(begin, end);
 }
 
 template <class Kernel>
 DASHI_TARGET_AVX2 void run_avx2(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
-  kernel.template tile<VectorLanes, 32>(begin, end);
+  kernel.template tile<HostLanes, 32>(begin, end);
 }
 
 #undef DASHI_TARGET_AVX2
@@ -32,7 +43,7 @@ DASHI_TARGET_AVX2 void run_avx2(Kernel const& kernel, std::int64_t begin, std::i
 
 template <class Kernel>
 void run_baseline(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
-  kernel.template tile<VectorLanes, 16>(begin, end);
+  kernel.template tile<HostLanes, 16>(begin, end);
 }
 
 }  // namespace dashi::backends::host
@@ -47,8 +58,16 @@ struct TileRunner<
   /// 8 KiB of 16-bit numbers a member: a few members' tiles stay in the first-level cache.
   static constexpr std::int64_t tile_size = 4096;
 
+  /// Called on the host only; a device compiler sees it from a kernel for both.
   template <class Kernel>
-  static void run(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
+  KOKKOS_FUNCTION static void run(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
+    KOKKOS_IF_ON_HOST((run_on_host(kernel, begin, end);))
+    KOKKOS_IF_ON_DEVICE(((void)kernel; (void)begin; (void)end;))
+  }
+
+private:
+  template <class Kernel>
+  static void run_on_host(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
 #if defined(__x86_64__)
     switch (backends::host::instruction_set()) {
       case backends::host::InstructionSet::avx512:
