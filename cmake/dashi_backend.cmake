@@ -24,10 +24,13 @@ if(dashi_backend MATCHES "^(cuda|hip)$" AND NOT dashi_devices MATCHES ";${dashi_
                       "this one has: ${Kokkos_DEVICES}")
 endif()
 
-# The host's code also serves the host side of a device build.
-set(dashi_enabled_backends "${dashi_backend}")
+# The host's code also serves the host side of a device build; the portable code is always there.
+set(dashi_enabled_backends portable)
+if(dashi_backend MATCHES "^(host|cuda|hip)$")
+  list(APPEND dashi_enabled_backends host)
+endif()
 if(dashi_backend MATCHES "^(cuda|hip)$")
-  list(PREPEND dashi_enabled_backends host)
+  list(APPEND dashi_enabled_backends "${dashi_backend}")
 endif()
 set(dashi_backend_includes "")
 foreach(backend IN LISTS dashi_enabled_backends)

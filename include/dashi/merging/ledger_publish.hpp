@@ -64,14 +64,7 @@ inline LedgerPublication plan_ledger_publication(Manifest const& manifest,
                       .expected = "at least one checkpoint",
                       .advice = "add members first"});
   }
-  if (options.dtype && !io::is_averaged(*options.dtype)) {
-    throw UsageError({.code = "bad-dtype",
-                      .file = {},
-                      .place = {},
-                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
-                      .expected = "F16, BF16, F32 or F64",
-                      .advice = {}});
-  }
+  expect_averaged_dtype(options);
   kernels::MeanWeights const check(out.scale.weights);
   for (std::size_t t = 0; t < manifest.tensors.size(); ++t) {
     LedgerTensor const& tensor = manifest.tensors[t];
@@ -181,7 +174,7 @@ private:
       return;
     }
     note_loaded(part, ledger_.load(part.tensor, part.first, part.count, worker.chunk));
-    detail::with_float_type(plan_.specs[part.tensor].dtype, [&]<class Out>() {
+    with_type(plan_.specs[part.tensor].dtype, [&]<class Out>() {
       Out* const out = reinterpret_cast<Out*>(worker.out.data());
       kernels::MeanReport const report = round_sums(worker, out);
       if (report.overflowed > 0) {

@@ -161,14 +161,7 @@ inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> mem
                       .expected = "at least one checkpoint",
                       .advice = {}});
   }
-  if (options.dtype && !io::is_averaged(*options.dtype)) {
-    throw UsageError({.code = "bad-dtype",
-                      .file = {},
-                      .place = {},
-                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
-                      .expected = "F16, BF16, F32 or F64",
-                      .advice = {}});
-  }
+  expect_averaged_dtype(options);
   std::vector<detail::NamedTensors> named;
   detail::NamedTensors all;
   for (MergeMember const& member : members) {

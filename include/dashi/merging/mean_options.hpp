@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/core/error.hpp>
 #include <dashi/io/dtype.hpp>
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace dashi::merging {
 
@@ -38,6 +40,17 @@ struct MergeOptions {
   int workers = 0;                                       ///< threads; 0: one for each processor
   std::uint64_t chunk_bytes = 0;  ///< per member and chunk; 0: chosen for the cache and the budget
 };
-using MeanOptions = MergeOptions;
+
+/// UsageError when the options ask for a dtype that no mean has.
+inline void expect_averaged_dtype(MergeOptions const& options) {
+  if (options.dtype && !io::is_averaged(*options.dtype)) {
+    throw UsageError({.code = "bad-dtype",
+                      .file = {},
+                      .place = {},
+                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
+                      .expected = "F16, BF16, F32 or F64",
+                      .advice = {}});
+  }
+}
 
 }  // namespace dashi::merging

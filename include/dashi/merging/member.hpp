@@ -21,7 +21,6 @@ struct MergeMember {
   /// Digest that the content must have (io::member_digest, of their names), lower-case hexadecimal.
   std::optional<std::string> digest{};
 };
-using MeanMember = MergeMember;
 
 /// Opens the checkpoint; the last part of its path is the name. Throws IoError and FormatError.
 inline MergeMember open_member(std::filesystem::path const& path, DecimalWeight weight = {},

@@ -8,6 +8,7 @@
 #include <dashi/io/listing.hpp>
 #include <dashi/io/progress.hpp>
 #include <dashi/merging/chunk_pool.hpp>
+#include <dashi/merging/typed_values.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,16 +17,9 @@
 #include <numeric>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace dashi::merging {
-
-/// 0 means one for each processor.
-inline int worker_count(int workers) {
-  return workers > 0 ? workers
-                     : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
 
 /// Indices of `sizes`, largest first: the order in which few threads finish soonest.
 inline std::vector<std::size_t> largest_first(std::vector<std::uint64_t> const& sizes) {
@@ -65,22 +59,11 @@ void count_nonfinite(std::byte const* bytes, std::size_t count, std::uint64_t fi
   }
 }
 
-/// Calls visit.operator()<T>() for the type of an averaged dtype.
-template <class Visit>
-decltype(auto) with_float_type(io::Dtype dtype, Visit&& visit) {
-  switch (dtype) {
-    case io::Dtype::f16: return visit.template operator()<Float16>();
-    case io::Dtype::bf16: return visit.template operator()<BFloat16>();
-    case io::Dtype::f32: return visit.template operator()<float>();
-    default: return visit.template operator()<double>();
-  }
-}
-
 }  // namespace detail
 
 /// Whether no value is NaN or infinite; always true for dtypes that are not averaged.
 inline bool all_finite(io::Dtype dtype, std::span<std::byte const> bytes) {
-  return !io::is_averaged(dtype) || detail::with_float_type(dtype, [&]<class T>() {
+  return !io::is_averaged(dtype) || with_type(dtype, [&]<class T>() {
     return detail::all_finite<T>(bytes.data(), bytes.size() / sizeof(T));
   });
 }
@@ -91,7 +74,7 @@ inline bool all_finite(io::Dtype dtype, std::span<std::byte const> bytes) {
   constexpr std::uint64_t block = std::uint64_t{1} << 20;
   std::uint64_t nans = 0, infinities = 0, first = 0;
   std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(block, ref.info.bytes())));
-  detail::with_float_type(ref.info.dtype, [&]<class T>() {
+  with_type(ref.info.dtype, [&]<class T>() {
     for (std::uint64_t offset = 0; offset < ref.info.bytes(); offset += block) {
       auto const part = std::span(buffer).first(
           static_cast<std::size_t>(std::min(block, ref.info.bytes() - offset)));

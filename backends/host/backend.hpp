@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/context.hpp>
+#include <dashi/linalg/backend.hpp>
+
+#include "../portable/backend.hpp"
+
+namespace dashi::linalg {
+
+/// Libraries of the host.
+template <ExecutionSpace Exec>
+struct Backend<Exec, provider::Host> {
+  template <class In, class Out>
+    requires GemmElements<In, Out>
+  static void gemm(Context<Exec, provider::Host>& ctx, GemmCall<In, Out> const& call) {
+    backends::portable::gemm(ctx.exec(), call);
+  }
+};
+
+}  // namespace dashi::linalg
