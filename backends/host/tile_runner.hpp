@@ -13,16 +13,20 @@
 
 namespace dashi::backends::host {
 
-// nvcc refuses vector registers in functions that are compiled for the device as well.
+// nvcc refuses vector registers in functions that are compiled for the device as well: its builds
+// run the device's form on the host, for one instruction set.
 #if defined(__CUDACC__)
 template <class T, int N>
 using HostLanes = kernels::ArrayLanes<T, N>;
 #else
 template <class T, int N>
 using HostLanes = VectorLanes<T, N>;
+#if defined(__x86_64__)
+#define DASHI_HOST_DISPATCH
+#endif
 #endif
 
-#if defined(__x86_64__)
+#if defined(DASHI_HOST_DISPATCH)
 #define DASHI_TARGET_AVX512 \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")))
 #define DASHI_TARGET_AVX2 __attribute__((target("avx2,fma,bmi2")))
@@ -68,7 +72,7 @@ struct TileRunner<
 private:
   template <class Kernel>
   static void run_on_host(Kernel const& kernel, std::int64_t begin, std::int64_t end) {
-#if defined(__x86_64__)
+#if defined(DASHI_HOST_DISPATCH)
     switch (backends::host::instruction_set()) {
       case backends::host::InstructionSet::avx512:
         return backends::host::run_avx512(kernel, begin, end);
