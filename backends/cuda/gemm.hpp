@@ -3,7 +3,7 @@
 
 #include <dashi/linalg/gemm_call.hpp>
 
-#include "../portable/finish_product.hpp"
+#include "../portable/finish_in_place.hpp"
 #include "../portable/team_gemm.hpp"
 #include "matmul.hpp"
 
@@ -37,7 +37,7 @@ void gemm(Kokkos::Cuda const& exec, Handles& handles, linalg::GemmCall<In, Out> 
       rest.pre_activation.data = steps.keep_argument ? nullptr : call.pre_activation.data;
       if (rest.bias != nullptr || rest.activation != Activation::none ||
           rest.pre_activation.data != nullptr) {
-        portable::finish_product(exec, rest);
+        portable::finish_in_place(exec, rest);
       }
       return;
     }

@@ -3,7 +3,7 @@
 
 #include <dashi/linalg/gemm_call.hpp>
 
-#include "../portable/finish_product.hpp"
+#include "../portable/finish_in_place.hpp"
 #include "../portable/team_gemm.hpp"
 #include "handles.hpp"
 
@@ -42,7 +42,7 @@ void gemm(Kokkos::HIP const& exec, Handles& handles, linalg::GemmCall<In, Out> c
       call.pre_activation.data != nullptr) {
     linalg::GemmCall<In, Out> rest = call;
     rest.scale = {0, 1};
-    portable::finish_product(exec, rest);
+    portable::finish_in_place(exec, rest);
   }
 }
 
