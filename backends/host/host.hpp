@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include "backend.hpp"
 #include "separate_kernels.hpp"
 #include "tile_runner.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/core/arena.hpp>
+#include <dashi/core/attachments.hpp>
 #include <dashi/core/checked_multiply.hpp>
 #include <dashi/core/concepts.hpp>
 #include <dashi/core/configuration.hpp>

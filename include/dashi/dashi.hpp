@@ -3,4 +3,5 @@
 
 /// The whole library. Each module also has a header of its own.
 #include <dashi/core.hpp>
+#include <dashi/linalg.hpp>
 #include <dashi/merging.hpp>

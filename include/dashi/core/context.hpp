@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/core/arena.hpp>
+#include <dashi/core/attachments.hpp>
 #include <dashi/core/concepts.hpp>
 #include <dashi/core/provider.hpp>
 
@@ -14,9 +15,10 @@
 
 namespace dashi {
 
-/// Where work runs: an execution-space instance and a scratch arena. First argument of everything
-/// that launches; passed by reference. Work on one context runs in order, contexts with different
-/// instances are independent. One thread at a time may use a context.
+/// Where work runs: an execution-space instance, a scratch arena and what libraries keep for it.
+/// First argument of everything that launches; passed by reference. Work on one context runs in
+/// order, contexts with different instances are independent. One thread at a time may use a
+/// context.
 template <class Exec = Kokkos::DefaultExecutionSpace, class Provider = DefaultProviderOf<Exec>>
 class Context {
   static_assert(
@@ -60,6 +62,10 @@ public:
     scratch_ = Arena(memory_.data() + (Arena::alignment - misaligned) % Arena::alignment, bytes);
   }
 
+  /// What a provider keeps between calls on this context: handles bound to its instance, plans,
+  /// work memory. Freed with the context.
+  Attachments& attachments() noexcept { return attachments_; }
+
   /// Waits for all work given to this context.
   void fence(std::string const& label = "dashi::Context::fence") const { exec_.fence(label); }
 
@@ -78,6 +84,7 @@ private:
   // hand out null views.
   alignas(Arena::alignment) static inline std::byte nothing_[1] = {};
   Arena scratch_{nothing_, 0};
+  Attachments attachments_;
 };
 
 }  // namespace dashi

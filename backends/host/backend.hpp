@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/context.hpp>
+#include <dashi/linalg/backend.hpp>
+
+#include "factor.hpp"
+#include "gemm.hpp"
+
+#include <span>
+
+namespace dashi::linalg {
+
+/// Libraries of the host.
+template <ExecutionSpace Exec>
+struct Backend<Exec, provider::Host> {
+  template <class In, class Out>
+    requires GemmElements<In, Out>
+  static void gemm(Context<Exec, provider::Host>& ctx, GemmCall<In, Out> const& call) {
+    backends::host::gemm(ctx.exec(), ctx.attachments().template get<backends::host::GemmState>(),
+                         call);
+  }
+
+  template <FactorElement T>
+  static void svd(Context<Exec, provider::Host>& ctx, std::span<SvdCall<T> const> calls) {
+    backends::host::svd(ctx.exec(), calls);
+  }
+
+  template <FactorElement T>
+  static void qr(Context<Exec, provider::Host>& ctx, QrCall<T> const& call) {
+    backends::host::qr(ctx.exec(), call);
+  }
+};
+
+}  // namespace dashi::linalg
