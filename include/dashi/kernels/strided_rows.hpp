@@ -42,6 +42,12 @@ struct RowsOf : Rows<T> {
                       std::to_string(view.stride(1)) + ", expected 1");
   }
 
+  operator RowsOf<T const, Exec>() const requires(!std::is_const_v<T>) {
+    RowsOf<T const, Exec> result;
+    static_cast<Rows<T const>&>(result) = {this->data, this->rows, this->cols, this->stride};
+    return result;
+  }
+
   /// Columns [first, first + count).
   RowsOf columns(Index first, Index count) const {
     DASHI_EXPECTS(first >= 0 && count >= 0 && first + count <= this->cols,
