@@ -4,7 +4,7 @@
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
 
-#include "../portable/backend.hpp"
+#include "gemm.hpp"
 
 namespace dashi::linalg {
 
@@ -14,7 +14,8 @@ struct Backend<Exec, provider::Host> {
   template <class In, class Out>
     requires GemmElements<In, Out>
   static void gemm(Context<Exec, provider::Host>& ctx, GemmCall<In, Out> const& call) {
-    backends::portable::gemm(ctx.exec(), call);
+    backends::host::gemm(ctx.exec(), ctx.attachments().template get<backends::host::GemmState>(),
+                         call);
   }
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include "gemm_finish.hpp"
+#include "finish_rows.hpp"
 #include "packing.hpp"
 
 #include <Kokkos_Core.hpp>
@@ -83,7 +83,7 @@ void packed_gemm(Exec const& exec, linalg::GemmCall<In, Out> const& call) {
   Policy policy(exec, static_cast<int>(tiles_down * tiles_across * call.batch), 1);
   policy.set_scratch_size(1, Kokkos::PerTeam(bytes + 64));
   Kokkos::parallel_for(
-      "dashi::portable::gemm", policy, KOKKOS_LAMBDA(typename Policy::member_type const& team) {
+      "dashi::portable::gemm", policy, [=](typename Policy::member_type const& team) {
         auto* const a_panels = static_cast<Acc*>(team.team_scratch(1).get_shmem_aligned(bytes, 64));
         Acc* const b_panels = a_panels + a_size;
         Acc* const sums = b_panels + b_size;
@@ -116,9 +116,9 @@ void packed_gemm(Exec const& exec, linalg::GemmCall<In, Out> const& call) {
           }
         }
         for (Index i = 0; i < height; ++i) {
-          for (Index j = 0; j < width; ++j) {
-            Index const place = j / cols * cols * t.rows + i * cols + j % cols;
-            finish_element(call, batch, row0 + i, col0 + j, sums[place]);
+          for (Index j = 0; j < width; j += cols) {
+            finish_row(call, batch, row0 + i, col0 + j, std::min(cols, width - j),
+                       sums + j * t.rows + i * cols);
           }
         }
       });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include "gemm_finish.hpp"
+#include "finish_element.hpp"
 
 #include <Kokkos_Core.hpp>
 
