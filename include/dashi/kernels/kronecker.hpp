@@ -77,7 +77,7 @@ std::size_t kronecker_apply_scratch(KroneckerShape const& shape, KroneckerPath p
 template <class Exec, class Provider, class A, class B, class X, class Y>
 void kronecker_apply(Context<Exec, Provider>& ctx, KroneckerPath path, double scale, A const& a,
                      B const& b, X const& x, Y const& y,
-                     RowsOf<typename Y::non_const_value_type, Exec> const& saved = {}) {
+                     RowsArgument<typename Y::non_const_value_type, Exec> const& saved = {}) {
   using T = typename Y::non_const_value_type;
   using linalg::Op;
   RowsOf<T const, Exec> const left(a);

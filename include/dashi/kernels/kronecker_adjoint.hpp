@@ -78,7 +78,7 @@ template <class Exec, class Provider, class A, class B, class X, class DY>
 void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double scale, A const& a,
                        B const& b, X const& x, DY const& dy,
                        KroneckerGradients<typename X::non_const_value_type, Exec> const& gradients,
-                       RowsOf<typename X::non_const_value_type, Exec> const& saved = {}) {
+                       RowsArgument<typename X::non_const_value_type, Exec> const& saved = {}) {
   using T = typename X::non_const_value_type;
   using linalg::Op;
   RowsOf<T const, Exec> const left(a);

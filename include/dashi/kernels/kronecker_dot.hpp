@@ -92,8 +92,8 @@ struct DotKernel {
       }
       Index const first = task * dot_rows;
       Index const last = first + dot_rows < x.rows ? first + dot_rows : x.rows;
-      using Whole = Chunk<Lanes, Bytes, T>;
-      using Half = Chunk<Lanes, Bytes / 2, T>;
+      using Whole = StorageChunk<Lanes, Bytes, T>;
+      using Half = StorageChunk<Lanes, Bytes / 2, T>;
       constexpr int most = Bytes == 64 ? 4 : 2;
       Index const whole = inner / Whole::size * Whole::size;
       Index const halves = inner / Half::size * Half::size;

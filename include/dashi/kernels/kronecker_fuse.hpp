@@ -51,8 +51,8 @@ struct FuseKernel {
 private:
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void segment(Index row, Index j, Index from, Index to) const {
-    using Whole = Chunk<Lanes, Bytes, T>;
-    using Half = Chunk<Lanes, Bytes / 2, T>;
+    using Whole = StorageChunk<Lanes, Bytes, T>;
+    using Half = StorageChunk<Lanes, Bytes / 2, T>;
     Index const block = row / b.rows;
     Acc const factor = scale * convert<Acc>(a.row(block)[j]);
     T const* const right = b.row(row - block * b.rows);

@@ -71,8 +71,8 @@ struct MixKernel {
       Index const first = (rest - row * output_tasks()) * outputs_per_task;
       Index const to = from + inner_per_task < inner ? from + inner_per_task : inner;
       Index const last = first + outputs_per_task < outputs ? first + outputs_per_task : outputs;
-      using Whole = Chunk<Lanes, Bytes, T>;
-      using Half = Chunk<Lanes, Bytes / 2, T>;
+      using Whole = StorageChunk<Lanes, Bytes, T>;
+      using Half = StorageChunk<Lanes, Bytes / 2, T>;
       constexpr int most = Bytes == 64 ? 8 : 4;  // of twice as many registers
       Index at = from;
       for (; at + Whole::size <= to; at += Whole::size) {

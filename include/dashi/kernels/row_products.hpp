@@ -8,13 +8,24 @@
 #include <Kokkos_Core.hpp>
 
 #include <cstddef>
+#include <type_traits>
 
 namespace dashi::kernels {
+
+/// RowsOf as a parameter to which views convert, because nothing is deduced from it.
+template <class T, class Exec>
+using RowsArgument = std::type_identity_t<RowsOf<T, Exec>>;
 
 /// The same memory for reading only.
 template <class T>
 Rows<T const> read_only(Rows<T> const& rows) {
   return {rows.data, rows.rows, rows.cols, rows.stride};
+}
+
+/// Rows without the space that they live in.
+template <class T>
+Rows<T> plain(Rows<T> const& rows) {
+  return rows;
 }
 
 /// Rows [first, first + count).

@@ -21,7 +21,7 @@ struct AllOfIt {};
 /// ones: one word holds a pair, so that widening is a shift instead of a shuffle. Arithmetic goes
 /// element by element, so which is where shows in lower()/upper() only.
 template <template <class, int> class Lanes, int Bytes, class T>
-struct Chunk {
+struct StorageChunk {
   using Acc = AccumulatorOf<T>;
   static constexpr int lanes = Bytes / static_cast<int>(sizeof(Acc));
   static constexpr int size = 2 * lanes;  ///< elements
@@ -30,12 +30,12 @@ struct Chunk {
 
   Part lower, upper;
 
-  KOKKOS_FORCEINLINE_FUNCTION static Chunk splat(Acc value) {
+  KOKKOS_FORCEINLINE_FUNCTION static StorageChunk splat(Acc value) {
     Part const part = Part::splat(value);
     return {part, part};
   }
 
-  KOKKOS_FORCEINLINE_FUNCTION static Chunk load(T const* from) {
+  KOKKOS_FORCEINLINE_FUNCTION static StorageChunk load(T const* from) {
     if constexpr (std::is_same_v<T, Acc>) {
       return {Part::load(from), Part::load(from + lanes)};
     } else if constexpr (pairs) {
@@ -51,9 +51,11 @@ struct Chunk {
       return {Part::load(wide), Part::load(wide + lanes)};
     }
   }
-  KOKKOS_FORCEINLINE_FUNCTION static Chunk load(T const* from, AllOfIt) { return load(from); }
+  KOKKOS_FORCEINLINE_FUNCTION static StorageChunk load(T const* from, AllOfIt) {
+    return load(from);
+  }
   /// The first `count` elements, zeros behind them.
-  KOKKOS_FORCEINLINE_FUNCTION static Chunk load(T const* from, Index count) {
+  KOKKOS_FORCEINLINE_FUNCTION static StorageChunk load(T const* from, Index count) {
     if (count >= size) {
       return load(from);
     }
@@ -111,15 +113,15 @@ struct Chunk {
     }
   }
 
-  KOKKOS_FORCEINLINE_FUNCTION void add(Chunk const& x) {
+  KOKKOS_FORCEINLINE_FUNCTION void add(StorageChunk const& x) {
     lower = lower + x.lower;
     upper = upper + x.upper;
   }
-  KOKKOS_FORCEINLINE_FUNCTION void add_product(Chunk const& x, Chunk const& y) {
+  KOKKOS_FORCEINLINE_FUNCTION void add_product(StorageChunk const& x, StorageChunk const& y) {
     lower = lower + x.lower * y.lower;
     upper = upper + x.upper * y.upper;
   }
-  KOKKOS_FORCEINLINE_FUNCTION void multiply(Chunk const& x) {
+  KOKKOS_FORCEINLINE_FUNCTION void multiply(StorageChunk const& x) {
     lower = lower * x.lower;
     upper = upper * x.upper;
   }
