@@ -4,7 +4,10 @@
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
 
+#include "factor.hpp"
 #include "gemm.hpp"
+
+#include <span>
 
 namespace dashi::linalg {
 
@@ -16,6 +19,16 @@ struct Backend<Exec, provider::Host> {
   static void gemm(Context<Exec, provider::Host>& ctx, GemmCall<In, Out> const& call) {
     backends::host::gemm(ctx.exec(), ctx.attachments().template get<backends::host::GemmState>(),
                          call);
+  }
+
+  template <FactorElement T>
+  static void svd(Context<Exec, provider::Host>& ctx, std::span<SvdCall<T> const> calls) {
+    backends::host::svd(ctx.exec(), calls);
+  }
+
+  template <FactorElement T>
+  static void qr(Context<Exec, provider::Host>& ctx, QrCall<T> const& call) {
+    backends::host::qr(ctx.exec(), call);
   }
 };
 

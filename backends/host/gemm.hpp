@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/config.hpp>
 #include <dashi/core/float_convert.hpp>
 #include <dashi/linalg/element.hpp>
 #include <dashi/linalg/gemm_call.hpp>

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/config.hpp>
+
+#if defined(DASHI_HOST_ONEDNN)
+
 #include <dashi/core/error.hpp>
 #include <dashi/core/float_types.hpp>
 
@@ -85,3 +89,5 @@ private:
 };
 
 }  // namespace dashi::backends::host
+
+#endif

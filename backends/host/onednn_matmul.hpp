@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/config.hpp>
+
+#if defined(DASHI_HOST_ONEDNN)
+
 #include <dashi/linalg/gemm_call.hpp>
 
 #include "onednn.hpp"
@@ -195,3 +199,5 @@ private:
 };
 
 }  // namespace dashi::backends::host
+
+#endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/config.hpp>
 #include <dashi/core/tensor.hpp>
 #include <dashi/linalg/op.hpp>
 

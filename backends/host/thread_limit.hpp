@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/config.hpp>
+
 #if defined(DASHI_HOST_OPENBLAS)
 #include <cblas.h>
 #endif

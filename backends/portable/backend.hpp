@@ -3,10 +3,14 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
+#include <dashi/linalg/factor_call.hpp>
 
 #include "packed_gemm.hpp"
+#include "qr.hpp"
+#include "svd.hpp"
 #include "team_gemm.hpp"
 
+#include <span>
 #include <type_traits>
 
 namespace dashi::backends::portable {
@@ -31,6 +35,18 @@ struct Backend<Exec, provider::Portable> {
     requires GemmElements<In, Out>
   static void gemm(Context<Exec, provider::Portable>& ctx, GemmCall<In, Out> const& call) {
     backends::portable::gemm(ctx.exec(), call);
+  }
+
+  template <FactorElement T>
+  static void svd(Context<Exec, provider::Portable>& ctx, std::span<SvdCall<T> const> calls) {
+    for (SvdCall<T> const& call : calls) {
+      backends::portable::svd(ctx.exec(), call);
+    }
+  }
+
+  template <FactorElement T>
+  static void qr(Context<Exec, provider::Portable>& ctx, QrCall<T> const& call) {
+    backends::portable::qr(ctx.exec(), call);
   }
 };
 

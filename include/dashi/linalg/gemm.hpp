@@ -18,9 +18,9 @@ namespace detail {
 /// The sentences for what keeps a product from being computed.
 template <class Exec, class Provider, class A, class B, class C, int Rank>
 consteval bool require_gemm() {
-  require_operand<A, Exec, Rank>();
-  require_operand<B, Exec, Rank>();
-  require_operand<C, Exec, Rank>();
+  static_assert(require_operand<A, Exec, Rank>());
+  static_assert(require_operand<B, Exec, Rank>());
+  static_assert(require_operand<C, Exec, Rank>());
   static_assert(std::is_same_v<typename A::non_const_value_type, typename B::non_const_value_type>,
                 "dashi::linalg::gemm: A and B must have the same element type");
   static_assert(std::is_same_v<typename C::value_type, typename C::non_const_value_type>,

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/config.hpp>
+
+#if defined(DASHI_HOST_OPENBLAS)
+
+#include <dashi/core/tensor.hpp>
+#include <dashi/linalg/factor_call.hpp>
+
+#include "lapack_factor.hpp"
+#include "thread_limit.hpp"
+
+#include <Kokkos_Core.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <span>
+#include <vector>
+
+namespace dashi::backends::host {
+
+/// Decompositions side by side: each thread takes the most expensive matrix that is left and calls
+/// LAPACK on its own. Matrices that would be left over when all threads have had their share run
+/// last, one after the other on all threads, if they are large enough for that.
+template <class Exec, class T>
+void lapack_svd_all(Exec const& exec, std::span<linalg::SvdCall<T> const> calls) {
+  constexpr Index worth_all_threads = 512;
+  auto const side = [&](std::size_t i) { return std::min(calls[i].m, calls[i].n); };
+  auto const cost = [&](std::size_t i) {
+    auto const k = static_cast<double>(side(i));
+    return k * k * static_cast<double>(std::max(calls[i].m, calls[i].n) + 3 * side(i));
+  };
+  std::vector<std::size_t> order(calls.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t i, std::size_t j) { return cost(i) > cost(j); });
+  auto const threads = static_cast<std::size_t>(exec.concurrency());
+  std::size_t together = order.size();
+  while (together % threads != 0 && side(order[together - 1]) >= worth_all_threads) {
+    --together;
+  }
+
+  {
+    ThreadLimit const one(1);
+    std::atomic<std::size_t> next{0};
+    std::exception_ptr failure;
+    std::mutex failure_mutex;
+    auto const work = [&](int) {
+      try {
+        LapackFactor<T> lapack;
+        for (std::size_t at = next++; at < together; at = next++) {
+          lapack.svd(calls[order[at]]);
+        }
+      } catch (...) {
+        std::lock_guard const lock(failure_mutex);
+        failure = std::current_exception();
+      }
+    };
+    if (together > 0) {
+      Kokkos::parallel_for("dashi::host::svd",
+                           Kokkos::RangePolicy<Exec>(exec, 0, static_cast<int>(threads)), work);
+    }
+    if (failure) {
+      std::rethrow_exception(failure);
+    }
+  }
+
+  ThreadLimit const all(exec.concurrency());
+  LapackFactor<T> lapack;
+  for (std::size_t at = together; at < order.size(); ++at) {
+    lapack.svd(calls[order[at]]);
+  }
+}
+
+}  // namespace dashi::backends::host
+
+#endif

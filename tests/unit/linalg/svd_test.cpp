@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "linalg_fixture.hpp"
+
+#include <dashi/core/error.hpp>
+#include <dashi/linalg/qr.hpp>
+#include <dashi/linalg/svd.hpp>
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+using namespace dashi;
+using namespace dashi::test;
+
+namespace {
+
+template <class T>
+struct Factors {
+  Dense<T> u;
+  std::vector<T> s;
+  Dense<T> vt;
+
+  Factors(Index m, Index n, Index gap = 0)
+      : u(m, std::min(m, n), gap),
+        s(static_cast<std::size_t>(std::min(m, n)), T(-1)),
+        vt(std::min(m, n), n, 2 * gap) {}
+};
+
+/// The largest difference between I and the products of the columns (rows) of `x`.
+template <class T>
+double defect(Dense<T> const& x, bool columns) {
+  Index const count = columns ? x.cols : x.rows;
+  Index const length = columns ? x.rows : x.cols;
+  double worst = 0;
+  for (Index i = 0; i < count; ++i) {
+    for (Index j = 0; j <= i; ++j) {
+      double sum = i == j ? -1 : 0;
+      for (Index e = 0; e < length; ++e) {
+        sum += columns ? x.at(e, i) * x.at(e, j) : x.at(i, e) * x.at(j, e);
+      }
+      worst = std::isnan(sum) ? 1e300 : std::max(worst, std::abs(sum));
+    }
+  }
+  return worst;
+}
+
+template <class T>
+double norm_of(Dense<T> const& a) {
+  double sum = 0;
+  for (Index i = 0; i < a.rows; ++i) {
+    for (Index j = 0; j < a.cols; ++j) {
+      sum = std::hypot(sum, a.at(i, j));
+    }
+  }
+  return sum;
+}
+
+/// Backward stable algorithms are off by a modest multiple of the larger extent in roundoffs.
+template <class T>
+double allowance(Index m, Index n) {
+  return 8 * static_cast<double>(std::max(m, n) + 8) * roundoff<T>;
+}
+
+template <class T>
+void check_factors(Dense<T> const& a, Factors<T> const& f) {
+  INFO(a.rows << " x " << a.cols);
+  Index const k = std::min(a.rows, a.cols);
+  double const allowed = allowance<T>(a.rows, a.cols);
+  CHECK(defect(f.u, true) <= allowed);
+  CHECK(defect(f.vt, false) <= allowed);
+  double residual = 0;
+  for (Index i = 0; i < a.rows; ++i) {
+    for (Index j = 0; j < a.cols; ++j) {
+      double sum = -a.at(i, j);
+      for (Index e = 0; e < k; ++e) {
+        sum += f.u.at(i, e) * static_cast<double>(f.s[static_cast<std::size_t>(e)]) * f.vt.at(e, j);
+      }
+      residual = std::hypot(residual, sum);
+    }
+  }
+  CHECK(residual <= allowed * norm_of(a));
+  for (std::size_t i = 0; i < f.s.size(); ++i) {
+    CHECK(f.s[i] >= 0);
+    CHECK((i == 0 || f.s[i] <= f.s[i - 1]));
+  }
+  CHECK(f.u.gaps_untouched());
+  CHECK(f.vt.gaps_untouched());
+}
+
+template <class Where, class T>
+Factors<T> decompose(Dense<T>& a, Index gap = 0) {
+  Context<typename Where::Exec, typename Where::Provider> ctx;
+  Factors<T> f(a.rows, a.cols, gap);
+  auto const s = vector_over<T, Kokkos::Serial>(f.s.data(), static_cast<Index>(f.s.size()));
+  Dense<T> const before = a;
+  linalg::svd(ctx, a.view(), f.u.view(), s, f.vt.view());
+  for (Index i = 0; i < a.rows; ++i) {
+    for (Index j = 0; j < a.cols; ++j) {
+      REQUIRE(a(i, j) == before(i, j));
+    }
+  }
+  check_factors(a, f);
+  std::vector<T> alone(f.s.size());
+  linalg::singular_values(
+      ctx, a.view(),
+      vector_over<T, Kokkos::Serial>(alone.data(), static_cast<Index>(alone.size())));
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    CHECK(std::abs(static_cast<double>(alone[i]) - static_cast<double>(f.s[i])) <=
+          allowance<T>(a.rows, a.cols) * static_cast<double>(f.s[0]));
+  }
+  return f;
+}
+
+/// Q diag(values) P' with orthogonal Q and P, in double.
+template <class T>
+Dense<T> with_spectrum(Index m, Index n, std::vector<double> const& values) {
+  Context<Kokkos::Serial, provider::Portable> ctx;
+  Index const k = std::min(m, n);
+  auto const basis = [&](Index rows, std::uint64_t seed) {
+    Dense<double> a(rows, k);
+    Dense<double> q(rows, k);
+    Dense<double> r(k, k);
+    linalg::qr(ctx, a.randomise(seed).view(), q.view(), r.view());
+    return q;
+  };
+  Dense<double> const left = basis(m, 11);
+  Dense<double> const right = basis(n, 12);
+  Dense<T> a(m, n);
+  for (Index i = 0; i < m; ++i) {
+    for (Index j = 0; j < n; ++j) {
+      double sum = 0;
+      for (Index e = 0; e < k; ++e) {
+        sum += left(i, e) * values[static_cast<std::size_t>(e)] * right(j, e);
+      }
+      a(i, j) = static_cast<T>(sum);
+    }
+  }
+  return a;
+}
+
+template <class Where, class T>
+void check_spectrum(Index m, Index n, std::vector<double> const& values) {
+  Dense<T> a = with_spectrum<T>(m, n, values);
+  auto const f = decompose<Where>(a);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    CHECK(std::abs(static_cast<double>(f.s[i]) - values[i]) <=
+          allowance<T>(m, n) * std::max(values[0], 1e-300));
+  }
+}
+
+template <class Where, class T>
+void check_everything() {
+  struct Shape {
+    Index m, n;
+  };
+  for (Shape s : {Shape{1, 1}, Shape{1, 7}, Shape{7, 1}, Shape{2, 2}, Shape{5, 5}, Shape{33, 33},
+                  Shape{40, 33}, Shape{33, 40}, Shape{200, 17}, Shape{17, 200}, Shape{96, 64}}) {
+    Dense<T> a(s.m, s.n, 3);
+    a.randomise(static_cast<std::uint64_t>(s.m * 1000 + s.n));
+    decompose<Where>(a, 2);
+  }
+  std::vector<double> graded;
+  for (int i = 0; i < 24; ++i) {
+    graded.push_back(std::pow(10.0, -i));
+  }
+  check_spectrum<Where, T>(24, 24, graded);
+  check_spectrum<Where, T>(60, 24, graded);
+  check_spectrum<Where, T>(12, 30, std::vector<double>(12, 3.0));  // all the same
+  check_spectrum<Where, T>(20, 20, {5, 5, 5, 2, 2, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  check_spectrum<Where, T>(50, 6, {5, 4, 0, 0, 0, 0});
+  check_spectrum<Where, T>(6, 50, {5, 4, 0, 0, 0, 0});
+  for (Shape s : {Shape{1, 1}, Shape{9, 9}, Shape{30, 4}, Shape{4, 30}}) {
+    Dense<T> zero(s.m, s.n);
+    zero.fill(0);
+    decompose<Where>(zero);
+    Dense<T> ones(s.m, s.n);
+    ones.fill(1);
+    decompose<Where>(ones);
+  }
+  for (double scale : {double{std::numeric_limits<T>::max()} / 64, 1e-35}) {
+    Dense<T> a(10, 8);
+    a.randomise(5);
+    for (Index i = 0; i < a.rows; ++i) {
+      for (Index j = 0; j < a.cols; ++j) {
+        a(i, j) = static_cast<T>(a.at(i, j) * scale / 8);
+      }
+    }
+    decompose<Where>(a);
+  }
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("svd gives orthonormal factors whose product is the matrix", "[linalg]",
+                        Places) {
+  check_everything<TestType, double>();
+  check_everything<TestType, float>();
+}
+
+TEMPLATE_LIST_TEST_CASE("svd refuses NaN and infinity", "[linalg]", Places) {
+  Context<typename TestType::Exec, typename TestType::Provider> ctx;
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                    -std::numeric_limits<float>::infinity()}) {
+    for (Index at : {0, 37, 63}) {
+      Dense<float> a(8, 8);
+      a.randomise(1)(at / 8, at % 8) = bad;
+      Factors<float> f(8, 8);
+      auto const s = vector_over<float, Kokkos::Serial>(f.s.data(), 8);
+      CHECK_THROWS_AS(linalg::svd(ctx, a.view(), f.u.view(), s, f.vt.view()), ConvergenceError);
+      CHECK_THROWS_AS(linalg::singular_values(ctx, a.view(), s), ConvergenceError);
+    }
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("svd_batch gives what svd gives", "[linalg]", Places) {
+  using Exec = typename TestType::Exec;
+  Context<Exec, typename TestType::Provider> ctx;
+  std::vector<Dense<float>> matrices;
+  std::vector<Factors<float>> factors;
+  std::vector<linalg::SvdProblem<float, Exec>> problems;
+  for (Index i = 0; i < 9; ++i) {
+    matrices.emplace_back(10 + 13 * (i % 4), 50 - 9 * (i % 5))
+        .randomise(static_cast<std::uint64_t>(i));
+    factors.emplace_back(matrices.back().rows, matrices.back().cols);
+  }
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    auto& f = factors[i];
+    problems.push_back({matrix_over<float const, Exec>(matrices[i].memory.data(), matrices[i].rows,
+                                                       matrices[i].cols),
+                        matrix_over<float, Exec>(f.u.memory.data(), f.u.rows, f.u.cols),
+                        vector_over<float, Exec>(f.s.data(), static_cast<Index>(f.s.size())),
+                        matrix_over<float, Exec>(f.vt.memory.data(), f.vt.rows, f.vt.cols)});
+  }
+  linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Exec> const>(problems));
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    check_factors(matrices[i], factors[i]);
+    auto const single = decompose<TestType>(matrices[i]);
+    for (std::size_t e = 0; e < single.s.size(); ++e) {
+      CHECK(std::abs(single.s[e] - factors[i].s[e]) <= 1e-5F * single.s[0]);
+    }
+  }
+  matrices[4](1, 1) = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_AS(
+      linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Exec> const>(problems)),
+      ConvergenceError);
+}
+
+TEMPLATE_LIST_TEST_CASE("svd names extents that do not match", "[linalg]", Places) {
+  Context<typename TestType::Exec, typename TestType::Provider> ctx;
+  Dense<float> a(6, 4);
+  a.randomise(1);
+  Factors<float> f(6, 4);
+  Factors<float> other(5, 3);
+  auto const s = vector_over<float, Kokkos::Serial>(f.s.data(), 4);
+  CHECK_THROWS_AS(linalg::svd(ctx, a.view(), other.u.view(), s, f.vt.view()), PreconditionError);
+  CHECK_THROWS_AS(linalg::svd(ctx, a.view(), f.u.view(), s, other.vt.view()), PreconditionError);
+  CHECK_THROWS_AS(linalg::svd(ctx, a.view(), f.u.view(),
+                              vector_over<float, Kokkos::Serial>(f.s.data(), 3), f.vt.view()),
+                  PreconditionError);
+}
+
+namespace {
+
+template <class Where, class T>
+void check_qr() {
+  Context<typename Where::Exec, typename Where::Provider> ctx;
+  struct Shape {
+    Index m, n;
+  };
+  for (Shape s : {Shape{1, 1}, Shape{7, 1}, Shape{1, 7}, Shape{33, 33}, Shape{130, 40},
+                  Shape{40, 130}, Shape{5, 5}}) {
+    for (int kind = 0; kind < 3; ++kind) {
+      Index const k = std::min(s.m, s.n);
+      Dense<T> a(s.m, s.n, 1);
+      if (kind == 0) {
+        a.randomise(7);
+      } else {
+        a.fill(kind - 1);  // zero, or rank one
+      }
+      Dense<T> q(s.m, k, 2);
+      Dense<T> r(k, s.n, 3);
+      linalg::qr(ctx, a.view(), q.view(), r.view());
+      INFO(s.m << " x " << s.n << " kind " << kind);
+      double const allowed = allowance<T>(s.m, s.n);
+      CHECK(defect(q, true) <= allowed);
+      double residual = 0;
+      for (Index i = 0; i < s.m; ++i) {
+        for (Index j = 0; j < s.n; ++j) {
+          double sum = -a.at(i, j);
+          for (Index e = 0; e < k; ++e) {
+            sum += q.at(i, e) * r.at(e, j);
+          }
+          residual = std::hypot(residual, sum);
+        }
+      }
+      CHECK(residual <= allowed * norm_of(a));
+      bool triangular = true;
+      for (Index i = 0; i < k; ++i) {
+        for (Index j = 0; j < std::min(i, s.n); ++j) {
+          triangular = triangular && r(i, j) == T{};
+        }
+      }
+      CHECK(triangular);
+      CHECK(q.gaps_untouched());
+      CHECK(r.gaps_untouched());
+    }
+  }
+  Dense<T> a(6, 4);
+  Dense<T> q(6, 4);
+  Dense<T> r(3, 4);
+  CHECK_THROWS_AS(linalg::qr(ctx, a.view(), q.view(), r.view()), PreconditionError);
+  CHECK_THROWS_AS(linalg::qr(ctx, a.view(), r.view(), r.view()), PreconditionError);
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("qr gives an orthonormal Q and a triangular R", "[linalg]", Places) {
+  check_qr<TestType, double>();
+  check_qr<TestType, float>();
+}
