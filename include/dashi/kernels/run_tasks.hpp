@@ -12,8 +12,7 @@ namespace dashi::kernels {
 
 /// Whether a task of Exec is worth a vectorised loop (host threads) or one element (devices).
 template <class Exec>
-inline constexpr bool runs_on_host =
-    std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>;
+inline constexpr bool runs_on_host = std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>;
 
 /// Runs a tile kernel over [0, count), each index a task of its own; asynchronous. What a task
 /// computes must not depend on the others: they run in any order, on any number of threads.

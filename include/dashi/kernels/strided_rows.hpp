@@ -35,11 +35,17 @@ struct RowsOf : Rows<T> {
     requires(AccessibleFrom<View, Exec>&& View::rank() == 2 &&
              std::is_convertible_v<typename View::pointer_type, T*>)
   RowsOf(View const& view)
-      : Rows<T>{view.data(), static_cast<Index>(view.extent(0)),
-                static_cast<Index>(view.extent(1)), static_cast<Index>(view.stride(0))} {
+      : Rows<T>{view.data(), static_cast<Index>(view.extent(0)), static_cast<Index>(view.extent(1)),
+                static_cast<Index>(view.stride(0))} {
     DASHI_EXPECTS(view.extent(1) <= 1 || view.stride(1) == 1,
                   "rows must be contiguous: the stride of columns is " +
                       std::to_string(view.stride(1)) + ", expected 1");
+  }
+
+  operator RowsOf<T const, Exec>() const requires(!std::is_const_v<T>) {
+    RowsOf<T const, Exec> result;
+    static_cast<Rows<T const>&>(result) = {this->data, this->rows, this->cols, this->stride};
+    return result;
   }
 
   /// Columns [first, first + count).
