@@ -9,7 +9,12 @@ else()
   set(dashi_deps "${PROJECT_SOURCE_DIR}/.deps")
 endif()
 
-find_package(Kokkos 4.7 QUIET HINTS "${dashi_deps}/kokkos")
+# One Kokkos a device: DASHI_BACKEND=cuda finds the one that `cmake/bootstrap cuda` built.
+set(dashi_kokkos "${dashi_deps}/kokkos")
+if(DASHI_BACKEND MATCHES "^(cuda|hip)$")
+  string(APPEND dashi_kokkos "-${DASHI_BACKEND}")
+endif()
+find_package(Kokkos 4.7 QUIET HINTS "${dashi_kokkos}")
 if(NOT Kokkos_FOUND)
   message(STATUS "dashi: no installed Kokkos 4.7 found, fetching the release")
   FetchContent_Declare(
