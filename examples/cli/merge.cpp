@@ -103,7 +103,7 @@ dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments,
                                  io::CheckpointOutput const& output,
                                  std::vector<merging::MergeMember> members,
                                  merging::MergeOptions const& options) {
-  ScoreCommand const command(arguments.score);
+  ScoreCommand const command(arguments.score, !session.options.json);
   Json decisions = Json::array();
   merging::Greedy greedy;
   greedy.options = options;
@@ -138,7 +138,7 @@ dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
                 greedy ? "a command with {} where the checkpoint's path goes" : "no --score");
   }
   if (greedy) {
-    ScoreCommand{arguments.score};
+    ScoreCommand(arguments.score, false);
   }
   std::vector<merging::MergeMember> members = open_models(session, arguments);
   expect_writable(arguments.output.path, output);

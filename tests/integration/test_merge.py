@@ -177,12 +177,43 @@ print(-abs(struct.unpack("<f", content[8 + length + begin:8 + length + end])[0] 
     def test_failing_commands(self):
         for score in ("false {}", "no-such-program {}", "true {}", "echo one {}", "sh -c 'echo +-1' {}",
                       "sh -c 'echo ++1' {}", "sh -c 'echo +' {}", "echo 1 2 {}", "sh -c 'kill -9 $$' {}",
-                      "sh -c 'echo 1; exit 3' {}", "sh -c 'yes | head -100000' {}"):
+                      "sh -c 'echo 1; exit 3' {}", "sh -c 'yes | head -100000' {}", "sh -c 'echo nan' {}",
+                      "sh -c 'echo -inf' {}", "sh -c 'echo Infinity' {}", "sh -c 'echo 1e999' {}"):
             with self.subTest(score=score):
                 self.refuse("w.safetensors", "x.safetensors", method="greedy", options=["--score", score], status=70,
                             code="score-failed")
-        self.refuse("w.safetensors", method="greedy", options=["--score", "sh -c 'echo nan' {}"], status=65,
-                    code="bad-score")
+
+    COMPLAINS = r'''sh -c 'echo first >&2; printf "half \r\n \nlast words\n \n" >&2; exit 3' {}'''
+
+    def failing(self, *options, score) -> tuple:
+        done = self.run_dashi(*options, "merge", "--method", "greedy", "--model", "w.safetensors", "--out", "o",
+                              "--score", score)
+        self.assertEqual((done.returncode, done.stdout), (70, b""))
+        return done.stderr.decode().splitlines()
+
+    def test_a_failing_command_is_named_with_its_last_words(self):
+        lines = self.failing(score=self.COMPLAINS)
+        self.assertEqual((lines[0], lines[-3]), ("first", "last words"))
+        self.assertIn("score command 'sh -c 'echo first >&2;", lines[-1])
+        self.assertIn("exit 3' {}': exit status 3 after 'last words' on its standard error", lines[-1])
+        long = self.failing(score=r'''sh -c 'head -c 5000 /dev/zero | tr "\0" x >&2; false' {}''')
+        self.assertLess(len(long[-1]), 1000)
+        colour = self.failing(score=r'''sh -c 'printf "\033[31mred" >&2; false' {}''')
+        self.assertEqual(len(colour), 2)
+        self.assertIn(r"after '\x1b[31mred'", colour[-1])
+
+    def test_the_commands_errors_do_not_mix_with_json(self):
+        (line,) = self.failing("--json", score=self.COMPLAINS)
+        error = json.loads(line)["error"]
+        self.assertEqual((error["code"], error["status"]), ("score-failed", 70))
+        self.assertEqual(error["found"], "exit status 3 after 'last words' on its standard error")
+        report = self.greedy("w.safetensors", score="sh -c 'echo noise >&2; echo 1' {}", run=self.json)
+        self.assertEqual(report["warnings"], [])
+
+    def test_many_errors_and_orphans_do_not_block(self):
+        flood = "sh -c 'yes error | head -c 1000000 >&2; echo 1; exec >&-; yes late | head -c 1000000 >&2' {}"
+        self.greedy("w.safetensors", score=flood, run=self.json)
+        self.greedy("w.safetensors", score="sh -c 'sleep 50 >/dev/null & echo 1' {}", out="orphan", run=self.json)
 
     def test_misfits_are_refused_before_any_command_runs(self):
         self.refuse("w.safetensors", "a.safetensors", method="greedy", options=["--score", "touch oops {}"],
