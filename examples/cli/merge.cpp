@@ -185,8 +185,8 @@ void add_merge(CLI::App& app, Session& session) {
                  "refuse models that store a tensor in different dtypes");
   verb->add_flag(
       "--no-digest", arguments->no_digest,
-      "do not hash the models: faster, but the result does not record what it was made of, and\n"
-      "copies of one model are not noticed");
+      "do not hash the models: the result does not record what it was made of, and copies of one\n"
+      "model are not noticed");
   verb->add_flag("--allow-duplicate", arguments->mean.allow_duplicate,
                  "accept two models of the same content");
   add_number_options(*verb, arguments->mean.numbers);
