@@ -2,6 +2,7 @@
 
 #include <dashi/merging/ledger_change.hpp>
 #include <dashi/merging/manifest_text.hpp>
+#include <dashi/merging/parse_manifest.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
