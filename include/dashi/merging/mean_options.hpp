@@ -13,7 +13,8 @@ namespace dashi::merging {
 /// What to do with NaN and infinity in a member.
 enum class NonfinitePolicy {
   error,      ///< FormatError with the tensor, the first index and the counts
-  propagate,  ///< any NaN, or infinities of both signs, give NaN; else infinity
+  propagate,  ///< any NaN, or infinities of both signs, give NaN; else infinity. A member of weight
+              ///< 0 takes no part
 };
 
 /// What to do with a result of finite members that the output dtype cannot hold.
@@ -33,8 +34,8 @@ struct MergeOptions {
   OverflowPolicy overflow = OverflowPolicy::error;
   bool strict_dtype = false;     ///< refuse members that store a tensor in different dtypes
   bool allow_duplicate = false;  ///< accept two members with the same content
-  /// Digests of the members, computed in the same pass, for the provenance and against duplicates.
-  /// Members with an expected digest are always digested.
+  /// Digests of the members, computed in the same pass, for the provenance and against duplicates;
+  /// see MergePlan::digest_kind(). Members with an expected digest are always digested.
   bool digests = true;
   std::uint64_t memory_budget = std::uint64_t{1} << 30;  ///< bytes for buffers
   int workers = 0;                                       ///< threads; 0: one for each processor

@@ -18,7 +18,7 @@ struct MergeMember {
   std::shared_ptr<io::Checkpoint const> checkpoint{};
   DecimalWeight weight{};
   KeyMap keys{};
-  /// Digest that the content must have (io::member_digest, of their names), lower-case hexadecimal.
+  /// SHA-256 that the content must have (io::member_digest, of their names).
   std::optional<std::string> digest{};
 };
 
