@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/context.hpp>
+#include <dashi/enabled_backends.hpp>
+#include <dashi/kernels/run_tasks.hpp>
+#include <dashi/kernels/storage_chunk.hpp>
+#include <dashi/kernels/strided_rows.hpp>
+
+#include <Kokkos_Core.hpp>
+
+namespace dashi::kernels {
+
+namespace detail {
+
+/// `Outputs` output blocks of a mix that stay in registers, as a list: no loop that a compiler may
+/// leave rolled up.
+template <class C, int Outputs>
+struct MixedRows {
+  C first = C::splat(0);
+  MixedRows<C, Outputs - 1> others;
+
+  KOKKOS_FORCEINLINE_FUNCTION void add(typename C::Acc const* weights, Index stride, C const& x) {
+    first.add_product(C::splat(*weights), x);
+    others.add(weights + stride, stride, x);
+  }
+  template <class T, class Elements>
+  KOKKOS_FORCEINLINE_FUNCTION void store(T* out, Index stride, Elements count, bool add_to) const {
+    C result = first;
+    if (add_to) {
+      result.add(C::load(out, count));
+    }
+    result.store(out, count);
+    others.store(out + stride, stride, count, add_to);
+  }
+};
+
+template <class C>
+struct MixedRows<C, 0> {
+  KOKKOS_FORCEINLINE_FUNCTION void add(typename C::Acc const*, Index, C const&) {}
+  template <class T, class Elements>
+  KOKKOS_FORCEINLINE_FUNCTION void store(T*, Index, Elements, bool) const {}
+};
+
+/// out[t, p, :] (+)= Σ_q weights[p, q] in[t, q, :], `inner` numbers each. One task on a host is a
+/// row t, on a device a few output blocks of one register's width.
+template <class T>
+struct MixKernel {
+  using Acc = AccumulatorOf<T>;
+  Acc const* weights;  ///< [outputs, inputs], dense
+  Index outputs, inputs, inner;
+  Rows<T const> in;
+  Rows<T> out;
+  bool add_to;
+  Index outputs_per_task, inner_per_task;
+
+  KOKKOS_INLINE_FUNCTION Index output_tasks() const {
+    return (outputs + outputs_per_task - 1) / outputs_per_task;
+  }
+  KOKKOS_INLINE_FUNCTION Index inner_tasks() const {
+    return (inner + inner_per_task - 1) / inner_per_task;
+  }
+  KOKKOS_INLINE_FUNCTION Index tasks() const { return in.rows * output_tasks() * inner_tasks(); }
+
+  template <template <class, int> class Lanes, int Bytes>
+  KOKKOS_FORCEINLINE_FUNCTION void tile(Index begin, Index end) const {
+    for (Index task = begin; task < end; ++task) {
+      Index const rest = task / inner_tasks();
+      Index const from = (task - rest * inner_tasks()) * inner_per_task;
+      Index const row = rest / output_tasks();
+      Index const first = (rest - row * output_tasks()) * outputs_per_task;
+      Index const to = from + inner_per_task < inner ? from + inner_per_task : inner;
+      Index const last = first + outputs_per_task < outputs ? first + outputs_per_task : outputs;
+      using Whole = StorageChunk<Lanes, Bytes, T>;
+      using Half = StorageChunk<Lanes, Bytes / 2, T>;
+      constexpr int most = Bytes == 64 ? 8 : 4;  // of twice as many registers
+      Index at = from;
+      for (; at + Whole::size <= to; at += Whole::size) {
+        columns<Whole, most>(row, at, AllOfIt{}, first, last);
+      }
+      for (; at + Half::size <= to; at += Half::size) {
+        columns<Half, most>(row, at, AllOfIt{}, first, last);
+      }
+      if (at < to) {
+        columns<Half, 2>(row, at, to - at, first, last);
+      }
+    }
+  }
+
+private:
+  template <class C, int Most, class Count>
+  KOKKOS_FORCEINLINE_FUNCTION void columns(Index row, Index at, Count count, Index first,
+                                           Index last) const {
+    Index p = first;
+    for (; p + Most <= last; p += Most) {
+      block<C, Most>(row, at, count, p);
+    }
+    for (; p + 2 <= last; p += 2) {
+      block<C, 2>(row, at, count, p);
+    }
+    if (p < last) {
+      block<C, 1>(row, at, count, p);
+    }
+  }
+
+  template <class C, int Outputs, class Count>
+  KOKKOS_FORCEINLINE_FUNCTION void block(Index row, Index at, Count count, Index p) const {
+    MixedRows<C, Outputs> sums;
+    T const* from = in.row(row) + at;
+    Acc const* weight = weights + p * inputs;
+    for (Index q = 0; q < inputs; ++q) {
+      sums.add(weight + q, inputs, C::load(from, count));
+      from += inner;
+    }
+    sums.store(out.row(row) + p * inner + at, inner, count, add_to);
+  }
+};
+
+/// to[i, j] = scale op(from)[i, j], dense.
+template <class T>
+struct MixWeights {
+  Rows<T const> from;
+  bool transpose;
+  AccumulatorOf<T> scale;
+  AccumulatorOf<T>* to;
+
+  KOKKOS_INLINE_FUNCTION void operator()(Index at) const {
+    Index const cols = transpose ? from.rows : from.cols;
+    Index const i = at / cols;
+    Index const j = at - i * cols;
+    to[at] = scale * convert<AccumulatorOf<T>>(transpose ? from.row(j)[i] : from.row(i)[j]);
+  }
+};
+
+}  // namespace detail
+
+/// Fills [rows, cols] of op(from) with scale op(from), widened, for mix(). Asynchronous.
+template <class T, class Exec, class Provider>
+void mix_weights(Context<Exec, Provider>& ctx, Rows<T const> from, bool transpose, double scale,
+                 AccumulatorOf<T>* to) {
+  Kokkos::parallel_for(
+      "dashi::kernels::mix_weights",
+      Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(ctx.exec(), 0, from.rows * from.cols),
+      detail::MixWeights<T>{from, transpose, static_cast<AccumulatorOf<T>>(scale), to});
+}
+
+/// out[t, p, :] (+)= Σ_q weights[p, q] in[t, q, :] for every row t, the sum in ascending q, rounded
+/// once: the step of a Kronecker product with its small factor.
+///
+/// in [T, inputs * inner], out [T, outputs * inner], weights [outputs, inputs] dense in Exec's
+/// memory. 2 T outputs inputs inner FLOP; reads in, writes out once. Asynchronous.
+template <class T, class Exec, class Provider>
+void mix(Context<Exec, Provider>& ctx, AccumulatorOf<T> const* weights, Index outputs, Index inputs,
+         Rows<T const> in, Rows<T> out, bool add_to) {
+  Index const inner = outputs > 0 ? out.cols / outputs : 0;
+  if (in.rows == 0 || inner == 0) {
+    return;
+  }
+  constexpr bool host = runs_on_host<Exec>;
+  detail::MixKernel<T> const kernel{weights,
+                                    outputs,
+                                    inputs,
+                                    inner,
+                                    in,
+                                    out,
+                                    add_to,
+                                    host ? outputs : Index{4},
+                                    host ? inner : Index{32 / sizeof(AccumulatorOf<T>)}};
+  run_tasks("dashi::kernels::mix", ctx.exec(), kernel.tasks(), kernel);
+}
+
+}  // namespace dashi::kernels

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/tensor.hpp>
+#include <dashi/kernels/tile_runner.hpp>
+
+#include <Kokkos_Core.hpp>
+
+#include <type_traits>
+
+namespace dashi::kernels {
+
+/// Whether a task of Exec is worth a vectorised loop (host threads) or one element (devices).
+template <class Exec>
+inline constexpr bool runs_on_host = std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>;
+
+/// Runs a tile kernel over [0, count), each index a task of its own; asynchronous. What a task
+/// computes must not depend on the others: they run in any order, on any number of threads.
+template <class Exec, class Kernel>
+void run_tasks(char const* label, Exec const& exec, Index count, Kernel const& kernel) {
+  if (count == 0) {
+    return;
+  }
+  Kokkos::parallel_for(
+      label, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, count),
+      KOKKOS_LAMBDA(Index task) { TileRunner<Exec>::run(kernel, task, task + 1); });
+}
+
+/// A matrix cut into pieces of at most `width` elements of one row.
+struct RowPieces {
+  Index cols;
+  Index width;
+  Index per_row;
+
+  struct Piece {
+    Index row, first, last;
+  };
+  KOKKOS_FORCEINLINE_FUNCTION Piece piece(Index task) const {
+    Index const row = task / per_row;
+    Index const first = (task - row * per_row) * width;
+    return {row, first, first + width < cols ? first + width : cols};
+  }
+};
+
+template <class Exec>
+RowPieces row_pieces(Index cols) {
+  constexpr Index width = runs_on_host<Exec> ? 2048 : 1;
+  return {cols, width, (cols + width - 1) / width};
+}
+
+}  // namespace dashi::kernels
