@@ -51,6 +51,7 @@ struct AttentionKernel {
   Index tasks;
   Index workers;
   Real* scratch;
+  Index unit = 1;  // for LeftFactor: a 1 that the compiler does not know
 
   /// Worker w takes the tasks w, w + workers, ...: which worker does a task changes no bit.
   template <template <class, int> class Lanes, int Bytes>
@@ -83,16 +84,19 @@ private:
     Real* const scores = memory + layout.scores;
     Real* const queries = memory + layout.queries;
     Real* const result = memory + layout.out;
-    pack_transposed<Shape::keys>(k.row(row) + column, k.stride, tokens, head_size, Real(1), keys);
-    pack_rows(v.row(row) + column, v.stride, tokens, head_size, panels * Shape::keys, cols, Real(1),
-              values);
+    Index const padded = panels * Shape::keys;
+    pack_transposed<Shape::keys>(k.row(row) + column, k.stride, tokens, padded, head_size, Real(1),
+                                 keys);
+    pack_panels<Shape::keys>(v.row(row) + column, v.stride, tokens, head_size, padded, cols,
+                             values);
     for (Index query = first; query < last; query += Shape::queries) {
       Index const count = last - query < Shape::queries ? last - query : Shape::queries;
-      pack_transposed<Shape::queries>(q.row(row + query) + column, q.stride, count, head_size,
-                                      scale, queries);
+      pack_transposed<Shape::queries>(q.row(row + query) + column, q.stride, count, Shape::queries,
+                                      head_size, scale, queries);
       for (Index p = 0; p < panels; ++p) {
-        multiply_rows<Vector, 2, Shape::queries, 1, Shape::queries>(
-            1, head_size, 0, queries, keys + p * head_size * Shape::keys, Shape::keys,
+        multiply_rows<Vector, 2, Shape::queries>(
+            LeftFactor<Real>{queries, 1, Shape::queries, head_size},
+            keys + p * head_size * Shape::keys, Shape::keys,
             scores + p * Shape::queries * Shape::keys, Shape::keys, false);
       }
       Real sums[static_cast<std::size_t>(Shape::queries)];
@@ -103,9 +107,9 @@ private:
           log_sum_exp[head_of_sample * tokens + query + r] = top + Kokkos::log(sums[r]);
         }
       }
-      multiply_columns<Vector, Shape::queries, Shape::keys, 1>(cols, panels, Shape::keys,
-                                                               (Shape::queries - 1) * Shape::keys,
-                                                               scores, values, result, false);
+      LeftFactor<Real> const weights{
+          scores, Shape::keys * unit, 1, Shape::keys, panels, (Shape::queries - 1) * Shape::keys};
+      multiply_columns<Vector, Shape::queries>(cols, weights, values, padded, result, false);
       for (Index r = 0; r < count; ++r) {
         T* const to = out.row(row + query + r) + column;
         Real const over = Real(1) / sums[r];
