@@ -42,9 +42,11 @@ struct RowsOf : Rows<T> {
                       std::to_string(view.stride(1)) + ", expected 1");
   }
 
-  operator RowsOf<T const, Exec>() const requires(!std::is_const_v<T>) {
-    RowsOf<T const, Exec> result;
-    static_cast<Rows<T const>&>(result) = {this->data, this->rows, this->cols, this->stride};
+  template <class Const>
+    requires(std::is_same_v<Const, T const> && !std::is_const_v<T>)
+  operator RowsOf<Const, Exec>() const {
+    RowsOf<Const, Exec> result;
+    static_cast<Rows<Const>&>(result) = {this->data, this->rows, this->cols, this->stride};
     return result;
   }
 
