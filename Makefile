@@ -6,7 +6,7 @@ since = @echo "make: $(1) after $$(( $$(date +%s) - $(start) )) s"
 sources = $(shell git ls-files --cached --others --exclude-standard '*.hpp' '*.cpp')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test asan slow-test bench peers format tidy bootstrap configure build/dashi clean
+.PHONY: help demo test lanes lanes-full asan slow-test bench peers format tidy bootstrap configure build/dashi clean
 
 help:                        ## this list
 	@sed -n 's/^\([a-z/-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -20,7 +20,14 @@ test: configure              ## everything that CI checks; ends with the summary
 	$(call since,built)
 	$(MAKE) --no-print-directory asan
 	$(call since,sanitizers done)
-	ctest --preset host-release --parallel $(jobs)
+	ctest --preset host-release --parallel $(jobs) --output-junit $(CURDIR)/build/junit.xml
+
+lanes:                       ## builds and links the kernels for CUDA and HIP: docs/lanes.md
+	tests/lanes/run one
+	$(call since,lanes done)
+
+lanes-full:                  ## the same with every scalar type
+	tests/lanes/run all
 
 build/dashi: configure       ## the program
 	cmake --build --preset host-release --parallel $(jobs) --target dashi_program
@@ -28,7 +35,7 @@ build/dashi: configure       ## the program
 asan: bootstrap              ## readers and writers under AddressSanitizer and UBSan
 	cmake --preset host-asan
 	cmake --build --preset host-asan --parallel $(jobs)
-	ctest --preset host-asan --parallel $(jobs)
+	ctest --preset host-asan --parallel $(jobs) --output-junit $(CURDIR)/build-asan/junit.xml
 
 slow-test: configure         ## exhaustive checks, tens of minutes
 	cmake --build --preset host-release --parallel $(jobs)
@@ -56,4 +63,4 @@ configure: bootstrap
 	cmake --preset host-release
 
 clean:                       ## removes the builds, keeps .deps
-	rm -rf build build-asan build-debug
+	rm -rf build build-asan build-debug build-cuda build-hip build-lanes

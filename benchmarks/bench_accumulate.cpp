@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <type_traits>
 
 namespace {
 
@@ -23,24 +24,6 @@ std::int64_t parameters() {
   return text == nullptr ? 134'000'000 : std::atoll(text);
 }
 
-/// Two words an element, enough for either kind of sum.
-struct SumMemory {
-  bench::Populated<std::int64_t> high{parameters()};
-  bench::Populated<std::uint64_t> low{parameters()};
-
-  VectorOf<std::int64_t, Exec> words() const {
-    return vector_over<std::int64_t, Exec>(high.data(), high.elements());
-  }
-  kernels::Window<Exec> window() const {
-    return {vector_over<std::uint64_t, Exec>(low.data(), low.elements()), words()};
-  }
-};
-
-SumMemory& sums() {
-  static SumMemory memory;
-  return memory;
-}
-
 template <class T>
 bench::Populated<T>& member() {
   static bench::Populated<T> memory(parameters());
@@ -49,14 +32,46 @@ bench::Populated<T>& member() {
   return memory;
 }
 
+/// Exact sums of seven times the member, so that what is published are weights.
+struct WordSums {
+  bench::Populated<std::int64_t> words{parameters()};
+
+  VectorOf<std::int64_t, Exec> view() const {
+    return vector_over<std::int64_t, Exec>(words.data(), words.elements());
+  }
+};
+struct WindowSums {
+  bench::Populated<std::int64_t> high{parameters()};
+  bench::Populated<std::uint64_t> low{parameters()};
+
+  kernels::Window<Exec> view() const {
+    return {vector_over<std::uint64_t, Exec>(low.data(), low.elements()),
+            vector_over<std::int64_t, Exec>(high.data(), high.elements())};
+  }
+};
+
+template <class T, bool Windowed>
+auto const& sums() {
+  static std::conditional_t<Windowed, WindowSums, WordSums> const memory;
+  static bool const filled = [] {
+    Context<Exec> ctx;
+    kernels::SparseEvents<Exec> events;
+    auto const x = vector_over<T const, Exec>(member<T>().data(), member<T>().elements());
+    kernels::accumulate(ctx, 7, x, memory.view(), events);
+    return true;
+  }();
+  static_cast<void>(filled);
+  return memory;
+}
+
 /// Reads and writes 8 bytes an element in place: the traffic of a one-word sum without a member.
 void update_ceiling(benchmark::State& state) {
-  auto const words = sums().words();
+  auto const words = sums<Float16, false>().view();
   Context<Exec> ctx;
   for (auto _ : state) {
     Kokkos::parallel_for(
         "dashi::bench::update", Kokkos::RangePolicy<Exec>(ctx.exec(), 0, words.extent(0)),
-        KOKKOS_LAMBDA(std::size_t i) { words(i) += 1; });
+        KOKKOS_LAMBDA(std::size_t i) { words(i) ^= 1; });
     ctx.fence();
   }
   state.counters["bytes"] = static_cast<double>(words.extent(0)) * 16;
@@ -69,11 +84,7 @@ void accumulate(benchmark::State& state) {
   kernels::SparseEvents<Exec> events;
   std::int64_t weight = 1;
   for (auto _ : state) {
-    if constexpr (Windowed) {
-      kernels::accumulate(ctx, weight, x, sums().window(), events);
-    } else {
-      kernels::accumulate(ctx, weight, x, sums().words(), events);
-    }
+    kernels::accumulate(ctx, weight, x, sums<T, Windowed>().view(), events);
     weight = -weight;
   }
   state.counters["bytes"] =
@@ -86,9 +97,9 @@ void publish(benchmark::State& state) {
   Context<Exec> ctx;
   for (auto _ : state) {
     if constexpr (Windowed) {
-      kernels::publish(ctx, sums().window(), 7, out);
+      kernels::publish(ctx, sums<T, true>().view(), 7, out);
     } else {
-      kernels::publish(ctx, VectorOf<std::int64_t const, Exec>(sums().words()), 7, out);
+      kernels::publish(ctx, VectorOf<std::int64_t const, Exec>(sums<T, false>().view()), 7, out);
     }
   }
   state.counters["bytes"] =
@@ -104,11 +115,12 @@ int main(int argc, char** argv) {
   };
   add("ceiling/read", [](benchmark::State& state) {
     Context<Exec> ctx;
-    auto const* stream = sums().low.data();
+    auto const& words = sums<BFloat16, true>().low;
+    auto const* stream = words.data();
     for (auto _ : state) {
-      kernels::read_streams(ctx, &stream, 1, sums().low.elements());
+      kernels::read_streams(ctx, &stream, 1, words.elements());
     }
-    state.counters["bytes"] = static_cast<double>(sums().low.bytes());
+    state.counters["bytes"] = static_cast<double>(words.bytes());
   });
   add("ceiling/read and write in place", [](benchmark::State& s) { update_ceiling(s); });
   add("add f16 to one word", [](benchmark::State& s) { accumulate<Float16, false>(s); });

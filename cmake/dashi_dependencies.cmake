@@ -9,7 +9,12 @@ else()
   set(dashi_deps "${PROJECT_SOURCE_DIR}/.deps")
 endif()
 
-find_package(Kokkos 4.7 QUIET HINTS "${dashi_deps}/kokkos")
+# One Kokkos a device: DASHI_BACKEND=cuda finds the one that `cmake/bootstrap cuda` built.
+set(dashi_kokkos "${dashi_deps}/kokkos")
+if(DASHI_BACKEND MATCHES "^(cuda|hip)$")
+  string(APPEND dashi_kokkos "-${DASHI_BACKEND}")
+endif()
+find_package(Kokkos 4.7 QUIET HINTS "${dashi_kokkos}")
 if(NOT Kokkos_FOUND)
   message(STATUS "dashi: no installed Kokkos 4.7 found, fetching the release")
   FetchContent_Declare(
@@ -21,6 +26,15 @@ endif()
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
+find_path(DASHI_XXHASH_INCLUDE_DIR xxhash.h DOC "Where xxhash.h of xxHash 0.8 or newer lies")
+if(NOT DASHI_XXHASH_INCLUDE_DIR)
+  message(FATAL_ERROR "dashi needs the header xxhash.h (xxHash 0.8 or newer; Debian's libxxhash-dev). "
+                      "Install it, or say where it lies with -DDASHI_XXHASH_INCLUDE_DIR=FOLDER.")
+endif()
+set(dashi_xxhash_include "")  # what the compiler does not search anyway
+if(NOT DASHI_XXHASH_INCLUDE_DIR IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+  set(dashi_xxhash_include "${DASHI_XXHASH_INCLUDE_DIR}")
+endif()
 
 # Only the program needs these; sets dashi_program_libraries.
 macro(dashi_find_program_libraries)

@@ -17,6 +17,7 @@ configure_package_config_file(
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/dashi-config-version.cmake"
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/dashi-config.cmake" "${PROJECT_BINARY_DIR}/dashi-config-version.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/dashi_device_libraries.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/dashi_host_libraries.cmake"
         DESTINATION "${dashi_package_dir}")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")

@@ -3,7 +3,8 @@
 if(PROJECT_IS_TOP_LEVEL)
   set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
   find_program(DASHI_CCACHE ccache)
-  if(DASHI_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Kokkos' launcher for CUDA recognises the compiler only where it is the command's first word.
+  if(DASHI_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER AND NOT dashi_devices MATCHES ";CUDA;")
     set(CMAKE_CXX_COMPILER_LAUNCHER "${DASHI_CCACHE}")
   endif()
 endif()
@@ -13,6 +14,10 @@ target_compile_options(
   dashi_warnings
   INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
             $<$<BOOL:${DASHI_WERROR}>:-Werror>)
+# What nvcc itself warns of, such as a call from the device into the host.
+if(dashi_devices MATCHES ";CUDA;" AND DASHI_WERROR)
+  target_compile_options(dashi_warnings INTERFACE -Werror=all-warnings)
+endif()
 # g++ 12 warns falsely inside std::string's operator+ (GCC bug 105651, mended in 13).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(dashi_warnings INTERFACE -Wno-restrict)
@@ -21,7 +26,8 @@ endif()
 # Everything that we compile ourselves.
 function(dashi_own_target target)
   target_link_libraries(${target} PRIVATE dashi_warnings)
-  if(TARGET dashi_kernels AND NOT target STREQUAL "dashi_kernels")
+  # Builds for devices use few of the host's kernels: those files compile what they need.
+  if(TARGET dashi_kernels AND NOT target STREQUAL "dashi_kernels" AND NOT dashi_backend MATCHES "^(cuda|hip)$")
     target_link_libraries(${target} PRIVATE dashi_kernels)
   endif()
   set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)

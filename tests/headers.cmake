@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# Self-contained headers: one generated unit a header, which includes it twice and nothing else.
+# Self-contained headers: one generated unit a header, which includes it twice and nothing else. Of the backends the
+# enabled ones only: the others need libraries that are not here.
 set(dashi_header_units "")
 foreach(base include backends)
   set(root "${PROJECT_SOURCE_DIR}")
   set(headers ${dashi_backend_headers})
+  list(JOIN dashi_enabled_backends "|" enabled)
+  list(FILTER headers INCLUDE REGEX "/backends/(${enabled})/")
   if(base STREQUAL include)
     set(root "${PROJECT_SOURCE_DIR}/include")
     set(headers ${dashi_headers})

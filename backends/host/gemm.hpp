@@ -29,6 +29,14 @@ struct GemmState {
   std::vector<float> wide_a, wide_b, wide_c;  ///< 16-bit operands where no library takes them
 };
 
+/// Threads that a product is worth: starting one costs what it needs for some 2^19 multiplications.
+template <class In, class Out>
+int worthwhile_threads(linalg::GemmCall<In, Out> const& call, int threads) {
+  double const work = static_cast<double>(call.m) * static_cast<double>(call.n) *
+                      static_cast<double>(call.k) * static_cast<double>(call.batch);
+  return static_cast<int>(std::clamp(work / 0x1p19, 1.0, static_cast<double>(threads)));
+}
+
 /// All products of a call by library_gemm into `c`, with beta 0 unless C is given.
 template <class Exec, class T>
 bool library_batch(Exec const& exec, linalg::GemmCall<T, T> const& call, linalg::Scale scale) {
@@ -150,7 +158,7 @@ void gemm(Exec const& exec, GemmState& state, linalg::GemmCall<In, Out> const& c
   if (call.k == 0) {
     return portable::gemm(exec, call);
   }
-  ThreadLimit const limit(exec.concurrency());
+  ThreadLimit const limit(worthwhile_threads(call, exec.concurrency()));
   if constexpr (sizeof(In) == 2) {
 #if defined(DASHI_HOST_ONEDNN)
     bool const keeps = call.pre_activation.data != nullptr;

@@ -37,8 +37,9 @@ public:
   /// pre-activation. False, and nothing done, when the library has no fast code for it here.
   template <class In, class Out>
   bool operator()(linalg::GemmCall<In, Out> const& call, linalg::Activation activation) {
-    if (call.bias != nullptr && call.scale.alpha != 1) {
-      return false;  // the library adds the bias first
+    bool const repeats = call.batch > 1 && call.a.batch_stride == 0 && call.b.batch_stride == 0;
+    if (repeats || (call.bias != nullptr && call.scale.alpha != 1)) {
+      return false;  // it wants one batch at least as long as C's, and adds the bias first
     }
     Entry const& entry = entry_of(call, activation);
     if (entry.primitive == nullptr) {

@@ -24,7 +24,7 @@ struct PublishKernel;
       __VA_ARGS__ const&, std::int64_t, std::int64_t);                   \
   DASHI_INSTANTIATE_KERNEL_X86(prefix, __VA_ARGS__)
 
-#if defined(__x86_64__)
+#if defined(DASHI_HOST_DISPATCH)
 #define DASHI_INSTANTIATE_KERNEL_X86(prefix, ...)                                                \
   prefix template void dashi::backends::host::run_avx2<__VA_ARGS__>(__VA_ARGS__ const&,          \
                                                                     std::int64_t, std::int64_t); \

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 namespace cli {
 
@@ -64,7 +65,7 @@ std::string tensor_lines(io::Checkpoint const& checkpoint, std::size_t limit) {
 }
 
 std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport const& dialect,
-                        std::string const& digest, bool all_tensors) {
+                        std::optional<io::ContentDigests> const& digests, bool all_tensors) {
   std::uint64_t elements = 0;
   auto const counts = count_dtypes(checkpoint);
   for (auto const& [name, count] : counts) {
@@ -112,14 +113,14 @@ std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport cons
     }
     out += row("metadata", shortened(key, 60) + ": " + shortened(value, 100));
   }
-  if (!digest.empty()) {
-    out += row("digest", digest);
+  if (digests) {
+    out += row("digest", digests->sha256) + row("digest", digests->xxh3);
   }
   return out + tensor_lines(checkpoint, all_tensors ? SIZE_MAX : 10);
 }
 
 Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dialect,
-                 std::string const& digest) {
+                 std::optional<io::ContentDigests> const& digests) {
   Json tensors = Json::array();
   std::uint64_t elements = 0;
   for (io::TensorRef const& ref : checkpoint.tensors()) {
@@ -166,8 +167,9 @@ Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dial
            {"groups", groups},
            {"files", files},
            {"metadata", checkpoint.metadata()}};
-  if (!digest.empty()) {
-    out["digest"] = digest;
+  if (digests) {
+    out["digest"] = digests->sha256;
+    out["digest_xxh3"] = digests->xxh3;
   }
   out["tensors"] = tensors;
   return out;
@@ -177,16 +179,16 @@ dashi::ExitStatus inspect(Session& session, Arguments const& arguments) {
   expect_path("FILE", arguments.file);
   io::Checkpoint const checkpoint(arguments.file, arguments.read);
   session.warn_all(checkpoint.warnings());
-  std::string digest;
+  std::optional<io::ContentDigests> digests;
   if (arguments.digest && !session.options.dry_run) {
-    digest = io::checkpoint_digest(checkpoint, static_cast<std::size_t>(session.threads()),
-                                   session.progress("digest"));
+    digests = io::checkpoint_digests(checkpoint, static_cast<std::size_t>(session.threads()),
+                                     session.progress("digest"));
     checkpoint.expect_unchanged();
   }
   io::DialectReport const dialect = io::dialect(checkpoint);
-  session.say(text_report(checkpoint, dialect, digest, arguments.tensors));
+  session.say(text_report(checkpoint, dialect, digests, arguments.tensors));
   if (session.options.json) {
-    session.report(json_report(checkpoint, dialect, digest));
+    session.report(json_report(checkpoint, dialect, digests));
   }
   return dashi::ExitStatus::success;
 }
@@ -203,7 +205,7 @@ void add_inspect(CLI::App& app, Session& session) {
       ->required();
   verb->add_flag("--tensors", arguments->tensors, "list all tensors");
   verb->add_flag("--digest", arguments->digest,
-                 "read everything and print the digest of the content");
+                 "read everything and print the digests of the content, SHA-256 and XXH3");
   add_read_options(*verb, arguments->read);
   on_verb(*verb, session, arguments, inspect);
 }

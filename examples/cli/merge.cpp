@@ -85,13 +85,16 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments,
 
 dashi::ExitStatus plan_only(Session& session, Arguments const& arguments,
                             merging::MergePlan const& plan) {
-  std::string text = text_of(plan, arguments.output.path, session);
+  TimeEstimate const time =
+      estimate(work_of(plan), plan.sources.front().checkpoint->files().front().file());
+  std::string text = text_of(plan, arguments.output.path, time, session);
   if (arguments.method == "greedy") {
     text += row("greedy", "the plan is that of all members; the scores decide which are kept");
   }
   session.say(text);
   if (session.options.json) {
     Json object = json_of(plan, arguments.output.path);
+    add_time(object, time);
     object["verb"] = "merge";
     object["dry_run"] = true;
     session.report(object);
@@ -103,7 +106,7 @@ dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments,
                                  io::CheckpointOutput const& output,
                                  std::vector<merging::MergeMember> members,
                                  merging::MergeOptions const& options) {
-  ScoreCommand const command(arguments.score);
+  ScoreCommand const command(arguments.score, !session.options.json);
   Json decisions = Json::array();
   merging::Greedy greedy;
   greedy.options = options;
@@ -138,7 +141,7 @@ dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
                 greedy ? "a command with {} where the checkpoint's path goes" : "no --score");
   }
   if (greedy) {
-    ScoreCommand{arguments.score};
+    ScoreCommand(arguments.score, false);
   }
   std::vector<merging::MergeMember> members = open_models(session, arguments);
   expect_writable(arguments.output.path, output);
@@ -185,8 +188,8 @@ void add_merge(CLI::App& app, Session& session) {
                  "refuse models that store a tensor in different dtypes");
   verb->add_flag(
       "--no-digest", arguments->no_digest,
-      "do not hash the models: faster, but the result does not record what it was made of, and\n"
-      "copies of one model are not noticed");
+      "do not hash the models: the result does not record what it was made of, and copies of one\n"
+      "model are not noticed");
   verb->add_flag("--allow-duplicate", arguments->mean.allow_duplicate,
                  "accept two models of the same content");
   add_number_options(*verb, arguments->mean.numbers);

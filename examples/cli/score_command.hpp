@@ -14,14 +14,18 @@ namespace cli {
 /// open quote, no words, or no `{}`.
 class ScoreCommand {
 public:
-  explicit ScoreCommand(std::string const& text);
+  /// `show_errors`: what the command writes to its standard error passes through to ours.
+  ScoreCommand(std::string const& text, bool show_errors);
 
   /// Runs the command and waits. Throws Error (exit status 70) when it cannot be started, fails, is
-  /// killed, or prints anything but one number.
+  /// killed, or prints anything but one finite number; it says the last line of the command's
+  /// standard error.
   double operator()(std::filesystem::path const& checkpoint) const;
 
 private:
+  std::string text_;
   std::vector<std::string> words_;
+  bool show_errors_;
 };
 
 }  // namespace cli

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <string_view>
 
 namespace cli {
 
@@ -28,15 +29,20 @@ struct Arguments {
   io::ReadOptions read;
 };
 
-/// 64 hexadecimal digits in lower case; empty for none.
+/// A digest as dashi prints it, in lower case; empty for none.
 std::string digest_argument(std::string text) {
   for (char& c : text) {
     c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
-  if (!text.empty() &&
-      (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != std::string::npos)) {
+  std::string_view digits(text);
+  bool const xxh3 = digits.starts_with(io::Xxh3::prefix);
+  digits.remove_prefix(xxh3 ? io::Xxh3::prefix.size() : 0);
+  std::size_t const bytes = xxh3 ? sizeof(io::Xxh3::Digest) : sizeof(io::Sha256::Digest);
+  if (!text.empty() && (digits.size() != 2 * bytes ||
+                        digits.find_first_not_of("0123456789abcdef") != std::string_view::npos)) {
     usage_error("bad-digest", "--digest of " + std::to_string(text.size()) + " characters",
-                "64 hexadecimal digits", "dashi inspect --digest FILE prints it");
+                "64 hexadecimal digits (SHA-256), or xxh3-128: and 32",
+                "dashi inspect --digest FILE prints both");
   }
   return text;
 }
@@ -79,10 +85,10 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
       checkpoint.is_sharded()
           ? fmt::format("the index and the headers of {} shards", checkpoint.files().size())
           : "the header"};
-  std::string digest;
+  io::ContentDigests digests;
   if (read) {
-    digest = io::checkpoint_digest(checkpoint, static_cast<std::size_t>(session.threads()),
-                                   session.progress("verify"));
+    digests = io::checkpoint_digests(checkpoint, static_cast<std::size_t>(session.threads()),
+                                     session.progress("verify"));
     checkpoint.expect_unchanged();
     if (checkpoint.bytes() > 0) {
       checked.push_back(
@@ -93,7 +99,7 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
     }
   }
   bool const compared = read && !expected.empty();
-  bool const equal = !compared || digest == expected;
+  bool const equal = !compared || digests.sha256 == expected || digests.xxh3 == expected;
 
   std::string out = fmt::format("{}: {}, a {}\n", dashi::escaped(arguments.file),
                                 !equal                    ? "another digest"
@@ -104,7 +110,9 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
     out += row("checked", text);
   }
   if (read) {
-    out += row("digest", digest + (compared && equal ? ", as expected" : ""));
+    for (std::string const& digest : {digests.sha256, digests.xxh3}) {
+      out += row("digest", digest + (digest == expected ? ", as expected" : ""));
+    }
   }
   if (!equal) {
     out += row("expected", expected);
@@ -121,7 +129,8 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
     object["dry_run"] = true;
   }
   if (read) {
-    object["digest"] = digest;
+    object["digest"] = digests.sha256;
+    object["digest_xxh3"] = digests.xxh3;
   }
   if (compared) {
     object["expected_digest"] = expected;

@@ -71,6 +71,7 @@ TEMPLATE_TEST_CASE("a soup of real checkpoints is the rational mean in every ele
   CHECK(merged.metadata().at("format") == "pt");
   CHECK(wrong_elements<TestType>(members, merged) == 0);
   for (std::size_t m = 0; m < members.size(); ++m) {
-    CHECK(result.digests[m] == dashi::io::checkpoint_digest(*members[m].checkpoint, 2));
+    CHECK(result.digests[m] ==
+          dashi::io::checkpoint_digest<dashi::io::Xxh3>(*members[m].checkpoint, 2));
   }
 }

@@ -4,6 +4,7 @@
 import itertools
 import json
 import stat
+import time
 import unittest
 
 from program_case import ProgramCase
@@ -67,8 +68,11 @@ class Means(Merges):
         report = self.merge("a.safetensors=0.5", "b.safetensors", run=self.json)
         self.assertEqual((report["verb"], report["method"], report["output"]), ("merge", "linear", "out.safetensors"))
         self.assertEqual([m["weight"] for m in report["members"]], ["0.5", "1"])
-        self.assertEqual(report["digests"], [self.json("inspect", "--digest", n)["digest"]
+        self.assertEqual(report["digests"], [self.json("inspect", "--digest", n)["digest_xxh3"]
                                              for n in ("a.safetensors", "b.safetensors")])
+        self.assertRegex(report["digests"][0], r"\Axxh3-128:[0-9a-f]{32}\Z")
+        self.json("verify", "a.safetensors", "--digest", report["digests"][0])
+        self.json("verify", "b.safetensors", "--digest", report["digests"][0], status=1)
         self.assertEqual(report["counts"], {"nan": 0, "infinite": 0, "overflowed": 0})
         self.assertEqual(report["warnings"], [])
         recipe = json.loads(read_safetensors(self.path("out.safetensors"))[1]["dashi.recipe"])
@@ -89,7 +93,19 @@ class Means(Merges):
                          {name: (["F16", "F16"], "F32", True) for name in SHAPES} |
                          {"position_ids": (["I64", "I64"], "I64", False)})
         self.assertEqual(plan["bytes_read"], 2 * self.json("inspect", "a.safetensors")["bytes"])
-        self.assertIn("matches", self.merge("a.safetensors", "b.safetensors", options=["--dry-run"]))
+        self.assertGreaterEqual(plan["chunks"], 1)
+        self.assertGreaterEqual(plan["threads"], 1)
+        self.assertGreater(plan["peak_memory"], 0)
+        self.assertAlmostEqual(plan["estimated_seconds"] * plan["estimated_rate"],
+                               plan["bytes_read"] + plan["bytes_written"], delta=1)
+        text = self.merge("a.safetensors", "b.safetensors", options=["--dry-run"])
+        for row in ("matches", "read", "write", r"work +1 chunk with \d+ thread", "memory",
+                    r"time +about \S+ s, at 1.00 GB/s, the rate assumed"):
+            self.assertRegex(text, rf"(?m)^  {row}")
+        write_safetensors(self.path("large.safetensors"), {"x": ("F16", [1 << 21], bytes(1 << 22))})
+        large = self.merge("large.safetensors", options=["--dry-run"], out="x")
+        self.assertRegex(large, r"(?m)^  time .* at which 4.19 MB of an input were read just now$")
+        self.path("large.safetensors").unlink()
         self.assertEqual(self.contents(), before)
         self.refuse("a.safetensors", out="b.safetensors", options=["--dry-run"], status=73, code="cannot-create")
 
@@ -177,12 +193,45 @@ print(-abs(struct.unpack("<f", content[8 + length + begin:8 + length + end])[0] 
     def test_failing_commands(self):
         for score in ("false {}", "no-such-program {}", "true {}", "echo one {}", "sh -c 'echo +-1' {}",
                       "sh -c 'echo ++1' {}", "sh -c 'echo +' {}", "echo 1 2 {}", "sh -c 'kill -9 $$' {}",
-                      "sh -c 'echo 1; exit 3' {}", "sh -c 'yes | head -100000' {}"):
+                      "sh -c 'echo 1; exit 3' {}", "sh -c 'yes | head -100000' {}", "sh -c 'echo nan' {}",
+                      "sh -c 'echo -inf' {}", "sh -c 'echo Infinity' {}", "sh -c 'echo 1e999' {}"):
             with self.subTest(score=score):
                 self.refuse("w.safetensors", "x.safetensors", method="greedy", options=["--score", score], status=70,
                             code="score-failed")
-        self.refuse("w.safetensors", method="greedy", options=["--score", "sh -c 'echo nan' {}"], status=65,
-                    code="bad-score")
+
+    COMPLAINS = r'''sh -c 'echo first >&2; printf "half \r\n \nlast words\n \n" >&2; exit 3' {}'''
+
+    def failing(self, *options, score) -> tuple:
+        done = self.run_dashi(*options, "merge", "--method", "greedy", "--model", "w.safetensors", "--out", "o",
+                              "--score", score)
+        self.assertEqual((done.returncode, done.stdout), (70, b""))
+        return done.stderr.decode().splitlines()
+
+    def test_a_failing_command_is_named_with_its_last_words(self):
+        lines = self.failing(score=self.COMPLAINS)
+        self.assertEqual((lines[0], lines[-3]), ("first", "last words"))
+        self.assertIn("score command 'sh -c 'echo first >&2;", lines[-1])
+        self.assertIn("exit 3' {}': exit status 3 after 'last words' on its standard error", lines[-1])
+        long = self.failing(score=r'''sh -c 'head -c 5000 /dev/zero | tr "\0" x >&2; false' {}''')
+        self.assertLess(len(long[-1]), 1000)
+        colour = self.failing(score=r'''sh -c 'printf "\033[31mred" >&2; false' {}''')
+        self.assertEqual(len(colour), 2)
+        self.assertIn(r"after '\x1b[31mred'", colour[-1])
+
+    def test_the_commands_errors_do_not_mix_with_json(self):
+        (line,) = self.failing("--json", score=self.COMPLAINS)
+        error = json.loads(line)["error"]
+        self.assertEqual((error["code"], error["status"]), ("score-failed", 70))
+        self.assertEqual(error["found"], "exit status 3 after 'last words' on its standard error")
+        report = self.greedy("w.safetensors", score="sh -c 'echo noise >&2; echo 1' {}", run=self.json)
+        self.assertEqual(report["warnings"], [])
+
+    def test_many_errors_and_orphans_do_not_block(self):
+        flood = "sh -c 'yes error | head -c 1000000 >&2; echo 1; exec >&-; yes late | head -c 1000000 >&2' {}"
+        self.greedy("w.safetensors", score=flood, run=self.json)
+        began = time.monotonic()
+        self.greedy("w.safetensors", score="sh -c 'sleep 40 >/dev/null & echo 1' {}", out="orphan", run=self.json)
+        self.assertLess(time.monotonic() - began, 30)
 
     def test_misfits_are_refused_before_any_command_runs(self):
         self.refuse("w.safetensors", "a.safetensors", method="greedy", options=["--score", "touch oops {}"],

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <dashi/core/error.hpp>
+#include <dashi/merging/chunk_pool.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace dashi::checkpoints {
@@ -33,9 +33,7 @@ inline int workers_within(StreamOptions const& options) {
          .expected = "at least " + std::to_string(worker_bytes),
          .advice = "give a larger --mem"});
   }
-  auto const wanted = static_cast<std::uint64_t>(
-      options.workers > 0 ? static_cast<unsigned>(options.workers)
-                          : std::max(1U, std::thread::hardware_concurrency()));
+  auto const wanted = static_cast<std::uint64_t>(merging::worker_count(options.workers));
   return static_cast<int>(std::min(room, wanted));
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,9 @@ using Sha256Digest = std::array<std::byte, 32>;
 /// Needs libcrypto. One object belongs to one thread at a time. Throws VendorError.
 class Sha256 {
 public:
+  using Digest = Sha256Digest;
+  static constexpr std::string_view prefix{};  ///< of its text, before the hexadecimal
+
   Sha256() : context_(EVP_MD_CTX_new()) {
     if (!context_) {
       throw std::bad_alloc();

@@ -19,7 +19,8 @@ namespace dashi::kernels {
 /// 2^-24 (In is Float16), true = two words in units of 2^-79.
 ///
 /// Every group of eight elements sets one byte of `spilled` and of `negative_zeros`. Elements that
-/// are not finite are counted and left out.
+/// are not finite are counted and left out. Vector code adds and says whether a block has anything
+/// to report, which is rare; what it is, plain code finds out of x again.
 template <class In, bool Windowed>
 struct AccumulateKernel {
   std::int64_t weight;
@@ -33,63 +34,77 @@ struct AccumulateKernel {
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void tile(std::int64_t begin, std::int64_t end) const {
     constexpr int lanes = Bytes < 32 ? 4 : Bytes / 8;
-    for (std::int64_t at = begin; at < end; at += 8) {
-      Flags flags;
-      if (at + 8 <= end) {
-        for (int part = 0; part < 8; part += lanes) {
-          group<Lanes, lanes>(at, part, flags);
-        }
+    constexpr int block = Bytes < 32 ? 8 : 64;  // a device's tile has eight elements
+    AccumulateKernel const self = *this;        // sums may alias *this for the compiler
+    std::int64_t at = begin;
+    for (; at + block <= end; at += block) {
+      auto events = self.template group<Lanes, lanes>(at);
+      for (int part = lanes; part < block; part += lanes) {
+        events = events | self.template group<Lanes, lanes>(at + part);
+      }
+      if (events.any()) {
+        report(at, at + block);
       } else {
-        for (int part = 0; at + part < end; ++part) {
-          group<ArrayLanes, 1>(at, part, flags);
+        for (int byte = 0; byte < block / 8; ++byte) {
+          spilled[at / 8 + byte] = 0;
+          negative_zeros[at / 8 + byte] = 0;
         }
       }
-      spilled[at / 8] = flags.spilled;
-      negative_zeros[at / 8] = flags.negative_zeros;
     }
+    std::int64_t const tail = at;
+    for (; at < end; ++at) {
+      group<ArrayLanes, 1>(at);
+    }
+    report(tail, end);
   }
 
 private:
-  struct Flags {
-    std::uint8_t spilled = 0;
-    std::uint8_t negative_zeros = 0;
-  };
-
-  /// Flags of one element; a number that is not finite is counted instead.
-  KOKKOS_INLINE_FUNCTION void flag(std::int64_t at, int bit, bool outside, bool negative_zero,
-                                   Flags& flags) const {
-    if (outside && !is_finite(x[at])) {
-      counters->count_nonfinite(at, is_nan(x[at]) ? 1 : 0, is_nan(x[at]) ? 0 : 1);
-    } else if (outside) {
-      flags.spilled = static_cast<std::uint8_t>(flags.spilled | 1 << bit);
-    }
-    if (negative_zero) {
-      flags.negative_zeros = static_cast<std::uint8_t>(flags.negative_zeros | 1 << bit);
+  /// Counts what is not finite and sets the flags of [begin, end); begin is a multiple of eight.
+  KOKKOS_INLINE_FUNCTION void report(std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t at = begin; at < end; at += 8) {
+      std::uint8_t outside = 0;
+      std::uint8_t zeros = 0;
+      for (int i = 0; i < 8 && at + i < end; ++i) {
+        using F = FloatFormat<In>;
+        In const value = x[at + i];
+        auto const bits = __builtin_bit_cast(typename F::Bits, value);
+        if (!is_finite(value)) {
+          counters->count_nonfinite(at + i, is_nan(value) ? 1 : 0, is_nan(value) ? 0 : 1);
+        } else if (Windowed && !in_window(convert<float>(value))) {
+          outside = static_cast<std::uint8_t>(outside | 1 << i);
+        } else if (bits == (weight < 0 ? typename F::Bits{0} : F::sign_mask)) {
+          zeros = static_cast<std::uint8_t>(zeros | 1 << i);
+        }
+      }
+      spilled[at / 8] = outside;
+      negative_zeros[at / 8] = zeros;
     }
   }
 
+  /// Adds N elements; lanes that are not 0 say that there is something to report.
   template <template <class, int> class Lanes, int N>
-  KOKKOS_FORCEINLINE_FUNCTION void group(std::int64_t first, int part, Flags& flags) const {
+  KOKKOS_FORCEINLINE_FUNCTION auto group(std::int64_t at) const {
     if constexpr (Windowed) {
-      add_to_window<Lanes, N>(first, part, flags);
+      return add_to_window<Lanes, N>(at);
     } else {
-      add_to_word<Lanes, N>(first, part, flags);
+      return add_to_word<Lanes, N>(at);
     }
   }
 
   /// Float16 in units of 2^-24: the significand shifted by the exponent, all in 64-bit lanes.
   template <template <class, int> class Lanes, int N>
-  KOKKOS_FORCEINLINE_FUNCTION void add_to_word(std::int64_t first, int part, Flags& flags) const {
+  KOKKOS_FORCEINLINE_FUNCTION auto add_to_word(std::int64_t at) const {
     using H = Lanes<std::uint16_t, N>;
     using U = Lanes<std::uint64_t, N>;
     using S = Lanes<std::int64_t, N>;
-    std::int64_t const at = first + part;
     H::prefetch(x + at);
-    U const bits =
-        H::load(reinterpret_cast<std::uint16_t const*>(x + at)).template to<std::uint64_t>();
+    S::prefetch(high + at);
+    U const bits = H::load(reinterpret_cast<std::uint16_t const*>(x + at))
+                       .template to<std::uint32_t>()
+                       .template to<std::uint64_t>();
     U const exponent = (bits >> 10) & U::splat(0x1fU);
     U const fraction = bits & U::splat(0x3ffU);
-    U const normal = smaller(exponent, U::splat(1U));
+    U const normal = (exponent + U::splat(31U)) >> 5;  // 0 for exponent 0, else 1
     S const not_finite = exponent.template as<std::int64_t>() > S::splat(30);
     U const finite = not_finite.template as<std::uint64_t>() ^ U::splat(~std::uint64_t{0});
     U const significand = (fraction | (normal << 10)) & finite;
@@ -100,32 +115,18 @@ private:
     (S::load(high + at) + term).store(high + at);
     S const zeros = (S::splat(1) > (fraction | exponent).template as<std::int64_t>()) &
                     flip.template as<std::int64_t>();
-    report<S>(at, part, not_finite, zeros, flags);
-  }
-
-  /// Flags and counts what the lanes of two masks say.
-  template <class Mask>
-  KOKKOS_FORCEINLINE_FUNCTION void report(std::int64_t at, int part, Mask const& outside,
-                                          Mask const& zero_terms, Flags& flags) const {
-    if ((outside | zero_terms).any()) {
-      typename Mask::Element out[static_cast<std::size_t>(Mask::size)];
-      typename Mask::Element zero[static_cast<std::size_t>(Mask::size)];
-      outside.store(out);
-      zero_terms.store(zero);
-      for (int i = 0; i < Mask::size; ++i) {
-        flag(at + i, part + i, out[i] != 0, zero[i] != 0, flags);
-      }
-    }
+    return not_finite | zeros;
   }
 
   template <template <class, int> class Lanes, int N>
-  KOKKOS_FORCEINLINE_FUNCTION void add_to_window(std::int64_t first, int part, Flags& flags) const {
+  KOKKOS_FORCEINLINE_FUNCTION auto add_to_window(std::int64_t at) const {
     using W = Lanes<std::uint32_t, N>;
     using U = Lanes<std::uint64_t, N>;
     using S = Lanes<std::int64_t, N>;
     using M = typename W::Mask;
-    std::int64_t const at = first + part;
     Lanes<float, N>::prefetch(x + at);
+    U::prefetch(low + at);
+    S::prefetch(high + at);
     W const bits = detail::load_as_float<In, Lanes, N>(x + at).template as<std::uint32_t>();
     W const magnitude = bits & W::splat(0x7fffffffU);
     W const exponent = magnitude >> 23;
@@ -165,7 +166,7 @@ private:
     new_low.store(low + at);
     (S::load(high + at) + (signed_high + carry).template as<std::int64_t>()).store(high + at);
     M const zero_terms = (M::splat(1) > significand.template as<std::int32_t>()) & negative;
-    report<M>(at, part, outside, zero_terms, flags);
+    return outside | zero_terms;
   }
 
   /// All ones where u is 0.

@@ -12,6 +12,7 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <type_traits>
@@ -31,16 +32,20 @@ class Reachable {
 public:
   Reachable(Exec const& exec, std::vector<T> const& host) : data_(host.data()) {
     if constexpr (!bool(Kokkos::SpaceAccessibility<Exec, Kokkos::HostSpace>::accessible)) {
-      using HostView = Kokkos::View<T const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
-      copy_ = {Kokkos::view_alloc(Kokkos::WithoutInitializing, "dashi::mean_table"), host.size()};
-      Kokkos::deep_copy(exec, copy_, HostView(host.data(), host.size()));
-      data_ = copy_.data();
+      using HostBytes = Kokkos::View<std::byte const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
+      std::size_t const size = host.size() * sizeof(T);
+      copy_ = Bytes(Kokkos::view_alloc(Kokkos::WithoutInitializing, "dashi::mean_table"), size);
+      Kokkos::deep_copy(exec, copy_,
+                        HostBytes(reinterpret_cast<std::byte const*>(host.data()), size));
+      data_ = reinterpret_cast<T const*>(copy_.data());
     }
   }
   T const* data() const { return data_; }
 
 private:
-  Kokkos::View<T*, typename Exec::memory_space> copy_;
+  // Bytes, because an array of pointers would be a view of another rank.
+  using Bytes = Kokkos::View<std::byte*, typename Exec::memory_space>;
+  Bytes copy_;
   T const* data_;
 };
 

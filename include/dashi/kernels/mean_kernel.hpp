@@ -36,6 +36,9 @@ MeanConstants mean_constants(MeanWeights const& weights) {
     }
     int const highest = std::is_same_v<In, BFloat16> ? 253 - c.weight_bits : 30;
     c.float_exponent = highest > 0 ? highest : 0;
+    // A non-zero sum is a multiple of the least member's unit: its quotient is then normal.
+    c.float_least =
+        std::is_same_v<In, BFloat16> && std::is_same_v<Out, BFloat16> ? 2 + f + c.weight_bits : 0;
   }
   c.double_spread = -1;
   if constexpr (std::is_same_v<In, double>) {

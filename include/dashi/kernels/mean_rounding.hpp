@@ -23,6 +23,7 @@ struct MeanConstants {
   int float_spread;    ///< largest e_max - e_min proven in float; < 0: stage off
   int double_spread;   ///< the same in double
   int float_exponent;  ///< members above this biased exponent leave the float stage
+  int float_least;     ///< non-zero members below this biased exponent do, too
   float float_total;
   float float_reciprocal;  ///< of total, rounded: it only finds candidates
   double double_total;
@@ -92,32 +93,67 @@ KOKKOS_FORCEINLINE_FUNCTION auto is_above(W const& magnitude, W const& below, F 
          midpoint.template as<std::int32_t>();
 }
 
-/// sum / total to a 16-bit format, rounded once; sum and total exact in float.
+/// low / total and high / total to a 16-bit format, rounded once, in the halves of each word, and
+/// where they are not proven; the sums and total are exact in float.
 ///
-/// A candidate quotient picks the result's neighbour below and the midpoint above it; comparing
-/// |sum| with midpoint * total, which is exact, decides. A tie goes to the even neighbour because
-/// an odd one adds one unit to |sum|. The candidate may be off by far more than its rounding error.
+/// A candidate quotient picks the result's neighbour towards zero and the midpoint beyond it;
+/// comparing the sum with midpoint * total, which is exact, decides. A tie goes to the even
+/// neighbour because an odd one adds one unit to the sum's magnitude. The candidate may be off by
+/// far more than its rounding error.
 template <class Out, class F>
-KOKKOS_FORCEINLINE_FUNCTION auto round_float_quotient(F const& sum, MeanConstants const& c) {
-  using W = decltype(sum.template as<std::uint32_t>());
-  W const bits = sum.template as<std::uint32_t>();
-  W const sign = bits & W::splat(0x80000000U);
-  W const magnitude = bits & W::splat(0x7fffffffU);
-  F const quotient = magnitude.template as<float>() * F::splat(c.float_reciprocal);
-  W const q = quotient.template as<std::uint32_t>();
-  if constexpr (std::is_same_v<Out, BFloat16>) {
-    W const below = q & W::splat(0x7fff0000U);
-    // A subnormal midpoint would be slow to multiply; those lanes are left to the wide path.
+struct FloatQuotients;
+
+/// Neither sum is 0 or has a subnormal quotient (MeanConstants::float_least).
+template <class F>
+struct FloatQuotients<BFloat16, F> {
+  using W = decltype(F{}.template as<std::uint32_t>());
+  using Mask = decltype(W{}.template as<std::int16_t>());
+  W bits;
+  Mask unproven;
+
+  KOKKOS_FORCEINLINE_FUNCTION FloatQuotients(F const& low, F const& high, MeanConstants const& c)
+      : bits((rounded(low, c) >> 16) | rounded(high, c)), unproven(Mask::splat(0)) {}
+
+private:
+  /// In the upper half; the lower is 0. The sum, the candidate and the product have the same sign,
+  /// so their bits compare as their magnitudes do.
+  KOKKOS_FORCEINLINE_FUNCTION static W rounded(F const& sum, MeanConstants const& c) {
+    W const below =
+        (sum * F::splat(c.float_reciprocal)).template as<std::uint32_t>() & W::splat(0xffff0000U);
+    // The midpoint above +0 would be slow to multiply.
     W const midpoint = larger(below | W::splat(0x8000U), W::splat(0x00800000U));
-    W const result = below >> 16;
-    auto const up =
-        is_above(magnitude, result, midpoint.template as<float>() * F::splat(c.float_total));
-    auto const is_small =
-        (W::splat(0x00800000U).template as<std::int32_t>() > below.template as<std::int32_t>()) &
-        (magnitude.template as<std::int32_t>() > W::Mask::splat(0));
-    return Rounded<W>{(result - up.template as<std::uint32_t>()) | (sign >> 16), is_small};
-  } else {
-    static_assert(std::is_same_v<Out, Float16>);
+    W const product =
+        (midpoint.template as<float>() * F::splat(c.float_total)).template as<std::uint32_t>();
+    W const odd = (below >> 16) & W::splat(1U);
+    W const above = product - (sum.template as<std::uint32_t>() + odd);  // sign bit: above midpoint
+    return below + ((above & W::splat(0x80000000U)) >> 15);
+  }
+};
+
+template <class F>
+struct FloatQuotients<Float16, F> {
+  using W = decltype(F{}.template as<std::uint32_t>());
+  using Mask = decltype(W{}.template as<std::int16_t>());
+  W bits;
+  Mask unproven;
+
+  KOKKOS_FORCEINLINE_FUNCTION FloatQuotients(F const& low, F const& high, MeanConstants const& c) {
+    Rounded<W> const a = rounded(low, c);
+    Rounded<W> const b = rounded(high, c);
+    // An unproven result may have more than 16 bits: it must not touch its neighbour.
+    bits = (a.bits & W::splat(0xffffU)) | (b.bits << 16);
+    unproven = ((a.unproven.template as<std::uint32_t>() & W::splat(0xffffU)) |
+                (b.unproven.template as<std::uint32_t>() & W::splat(0xffff0000U)))
+                   .template as<std::int16_t>();
+  }
+
+private:
+  KOKKOS_FORCEINLINE_FUNCTION static Rounded<W> rounded(F const& sum, MeanConstants const& c) {
+    W const sum_bits = sum.template as<std::uint32_t>();
+    W const sign = sum_bits & W::splat(0x80000000U);
+    W const magnitude = sum_bits & W::splat(0x7fffffffU);
+    F const quotient = magnitude.template as<float>() * F::splat(c.float_reciprocal);
+    W const q = quotient.template as<std::uint32_t>();
     W const below = q & W::splat(0x7fffe000U);
     F const midpoint = (below | W::splat(0x1000U)).template as<float>();
     auto const is_subnormal =
@@ -132,13 +168,13 @@ KOKKOS_FORCEINLINE_FUNCTION auto round_float_quotient(F const& sum, MeanConstant
     auto const up =
         is_above(magnitude, result,
                  select(is_subnormal, subnormal_midpoint, midpoint * F::splat(c.float_total)));
-    W const rounded = result - up.template as<std::uint32_t>();
+    W const value = result - up.template as<std::uint32_t>();
     auto const too_large =
-        rounded.template as<std::int32_t>() >
+        value.template as<std::int32_t>() >
         W::Mask::splat(static_cast<std::int32_t>(FloatFormat<Float16>::largest_finite));
-    return Rounded<W>{rounded | (sign >> 16), too_large};
+    return {value | (sign >> 16), too_large};
   }
-}
+};
 
 /// sum / total to Out (16-bit or float), rounded once; sum and total exact in double. Results that
 /// are subnormal or too large are reported as unproven. The same reasoning as in float.

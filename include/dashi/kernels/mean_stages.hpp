@@ -25,14 +25,15 @@ struct ExponentRange {
     least = smaller(least, magnitude - H::splat(1));  // zero wraps to the largest: left out
   }
 
-  /// Where the exponents are further apart than `spread` or above `highest`.
+  /// Where the exponents are further apart than `spread`, above `highest` or below `lowest`.
   template <class In>
-  KOKKOS_FORCEINLINE_FUNCTION auto exceeds(int spread, int highest) const {
+  KOKKOS_FORCEINLINE_FUNCTION auto exceeds(int spread, int highest, int lowest) const {
     using Mask = typename H::Mask;
     auto const top = (largest >> FloatFormat<In>::fraction_bits).template as<std::int16_t>();
     auto const bottom = (least >> FloatFormat<In>::fraction_bits).template as<std::int16_t>();
     return (top > bottom + Mask::splat(static_cast<std::int16_t>(spread))) |
-           (top > Mask::splat(static_cast<std::int16_t>(highest)));
+           (top > Mask::splat(static_cast<std::int16_t>(highest))) |
+           (Mask::splat(static_cast<std::int16_t>(lowest)) > bottom);
   }
 };
 
@@ -60,16 +61,10 @@ KOKKOS_FORCEINLINE_FUNCTION auto mean_in_float(In const* const* members, float c
     low_sum = low_sum + w * detail::widen_low_half<In>(words);
     high_sum = high_sum + w * detail::widen_high_half<In>(words);
   }
-  auto const low = detail::round_float_quotient<Out>(low_sum, c);
-  auto const high = detail::round_float_quotient<Out>(high_sum, c);
-  // An unproven result may have more than 16 bits: it must not touch its neighbour.
-  ((low.bits & W::splat(0xffffU)) | (high.bits << 16))
-      .template as<std::uint16_t>()
-      .store(reinterpret_cast<std::uint16_t*>(out));
-  auto const unproven = (low.unproven.template as<std::uint32_t>() & W::splat(0xffffU)) |
-                        (high.unproven.template as<std::uint32_t>() & W::splat(0xffff0000U));
-  return range.template exceeds<In>(c.float_spread, c.float_exponent) |
-         unproven.template as<std::int16_t>();
+  detail::FloatQuotients<Out, F> const quotients(low_sum, high_sum, c);
+  quotients.bits.template as<std::uint16_t>().store(reinterpret_cast<std::uint16_t*>(out));
+  return range.template exceeds<In>(c.float_spread, c.float_exponent, c.float_least) |
+         quotients.unproven;
 }
 
 /// The same 2 * N elements summed in double.
@@ -116,7 +111,8 @@ KOKKOS_FORCEINLINE_FUNCTION auto mean_of_pairs_in_double(In const* const* member
       .store(reinterpret_cast<std::uint16_t*>(out));
   W const rounding = (unproven[0] & W::splat(0xffffU)) | (unproven[1] & W::splat(0xffff0000U));
   constexpr int finite = (1 << FloatFormat<In>::exponent_bits) - 2;
-  return range.template exceeds<In>(c.double_spread, finite) | rounding.template as<std::int16_t>();
+  return range.template exceeds<In>(c.double_spread, finite, 0) |
+         rounding.template as<std::int16_t>();
 }
 
 /// N elements summed in double, written to out; returns where the result is not proven.

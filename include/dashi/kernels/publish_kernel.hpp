@@ -65,11 +65,13 @@ private:
     using U = Lanes<std::uint64_t, N>;
     using S = Lanes<std::int64_t, N>;
     using D = Lanes<double, N>;
+    S::prefetch(high + at);
     U upper = S::load(high + at).template as<std::uint64_t>();
     U const negative = (upper.template as<std::int64_t>() >> 63).template as<std::uint64_t>();
     ProvenSum<U, D> proven;
     U const word = U::splat(0xffffffffU);
     if constexpr (Windowed) {
+      U::prefetch(low + at);
       U lower = U::load(low + at);
       lower = (lower ^ negative) - negative;
       U const carry = negative & (((lower | (U::splat(0) - lower)) >> 63) - U::splat(1));

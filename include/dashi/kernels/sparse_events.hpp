@@ -5,8 +5,11 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -33,11 +36,11 @@ public:
     auto const used = Kokkos::subview(flags_, Kokkos::make_pair(std::size_t{0}, bytes_));
     auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), used);
     std::vector<Index> found;
-    for (std::size_t at = 0; at < used_; at += 8) {
-      std::uint64_t word = 0;
-      std::size_t const count = used_ - at < 8 ? used_ - at : 8;
-      for (std::size_t b = 0; b < count; ++b) {
-        word |= std::uint64_t{host(at + b)} << (8 * b);
+    for (std::size_t at = 0; at < used_; at += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;  // eight bytes at once: nearly all of them are 0
+      std::memcpy(&word, host.data() + at, std::min(used_ - at, sizeof word));
+      if constexpr (std::endian::native == std::endian::big) {
+        word = __builtin_bswap64(word);
       }
       for (; word != 0; word &= word - 1) {
         found.push_back(static_cast<Index>(8 * at) + std::countr_zero(word));

@@ -41,12 +41,6 @@ public:
     value_.add_shifted(magnitude, window_unit - unit, high < 0);
   }
 
-  /// += sum in units of 2^-24.
-  void add_half_sum(std::int64_t sum) {
-    std::uint64_t const magnitude = static_cast<std::uint64_t>(sum);
-    value_.add_shifted(sum < 0 ? ~magnitude + 1 : magnitude, half_sum_unit - unit, sum < 0);
-  }
-
   void multiply(std::uint64_t factor) { value_.multiply(factor); }
 
   /// By a divisor of the value.

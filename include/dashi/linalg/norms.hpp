@@ -8,6 +8,7 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -129,9 +130,10 @@ double frobenius_norm(Context<Exec, Provider>& ctx, View const& view) {
   }
   int exponent = 0;
   std::frexp(largest, &exponent);
+  int const shift = std::min(-exponent, 1000);  // 2^-exponent of a subnormal number is infinite
   double const scaled = detail::reduce_matrix(
-      ctx.exec(), partials, a, detail::SumOfSquares{.scale = std::ldexp(1.0, -exponent)});
-  return std::ldexp(std::sqrt(scaled), exponent);
+      ctx.exec(), partials, a, detail::SumOfSquares{.scale = std::ldexp(1.0, shift)});
+  return std::ldexp(std::sqrt(scaled), -shift);
 }
 
 }  // namespace dashi::linalg

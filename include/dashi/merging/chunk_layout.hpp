@@ -5,6 +5,7 @@
 #include <dashi/core/expects.hpp>
 #include <dashi/io/dtype.hpp>
 #include <dashi/merging/buffer_stack.hpp>
+#include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/match_members.hpp>
 #include <dashi/merging/mean_options.hpp>
 
@@ -14,7 +15,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace dashi::merging {
@@ -134,9 +134,7 @@ inline ChunkLayout lay_out_chunks(std::span<PlannedTensor const> tensors, std::s
           : std::clamp<std::uint64_t>((std::uint64_t{1} << 20) / (sources + 1),
                                       std::uint64_t{32} << 10, std::uint64_t{256} << 10);
   ChunkLayout out;
-  out.workers = options.workers > 0
-                    ? options.workers
-                    : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  out.workers = worker_count(options.workers);
   std::uint64_t const wanted = std::max(needed, chunk_bytes * (sources + 1));
   std::uint64_t const workers = std::clamp<std::uint64_t>(options.memory_budget / needed, 1,
                                                           static_cast<std::uint64_t>(out.workers));

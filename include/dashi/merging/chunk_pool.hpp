@@ -15,6 +15,12 @@
 
 namespace dashi::merging {
 
+/// 0 means one for each processor.
+inline int worker_count(int workers) {
+  return workers > 0 ? workers
+                     : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
 /// Calls work(worker, chunk) once for every chunk in [0, count) on at most `workers` threads and
 /// returns when all are done. Blocks; the calling thread is worker 0.
 ///

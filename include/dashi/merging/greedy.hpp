@@ -32,8 +32,8 @@ struct GreedyStep {
 /// with it scores at least as high as without. Model soups, arXiv 2203.05482, recipe 1.
 ///
 /// Equal scores keep the given order. All kept members have weight 1, so weights other than 1 are a
-/// UsageError. A score that is NaN is a FormatError. Candidate soups are written to a private
-/// folder inside `scratch`, one at a time, and removed after they are scored.
+/// UsageError. A score that is NaN or infinite is a FormatError. Candidate soups are written to a
+/// private folder inside `scratch`, one at a time, and removed after they are scored.
 struct Greedy {
   static constexpr MergeTraits traits{.form = MergeForm::linear, .selects = true};
   static constexpr std::string_view name = "greedy";
@@ -93,12 +93,14 @@ struct Greedy {
 private:
   double checked_score(std::filesystem::path const& path) const {
     double const value = score(path);
-    if (std::isnan(value)) {
+    if (!std::isfinite(value)) {
       throw FormatError({.code = "bad-score",
                          .file = path.string(),
                          .place = "score",
-                         .found = "NaN",
-                         .expected = "a number, higher for a better checkpoint",
+                         .found = std::isnan(value) ? "NaN"
+                                  : value > 0       ? "infinity"
+                                                    : "-infinity",
+                         .expected = "a finite number, higher for a better checkpoint",
                          .advice = "correct what computes the score"});
     }
     return value;

@@ -6,7 +6,7 @@
 #include <dashi/io/safetensors_file.hpp>
 #include <dashi/merging/ledger_layout.hpp>
 #include <dashi/merging/manifest.hpp>
-#include <dashi/merging/manifest_text.hpp>
+#include <dashi/merging/parse_manifest.hpp>
 #include <dashi/merging/sum_chunk.hpp>
 
 #include <sys/stat.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <dashi/io/read_options.hpp>
-#include <dashi/merging/member_scan.hpp>
+#include <dashi/merging/chunk_pool.hpp>
 
 #include <algorithm>
 #include <cstdint>

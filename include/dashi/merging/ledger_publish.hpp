@@ -4,23 +4,22 @@
 #include <dashi/core/context.hpp>
 #include <dashi/core/error.hpp>
 #include <dashi/core/floating_environment.hpp>
+#include <dashi/io/listing.hpp>
 #include <dashi/io/progress.hpp>
-#include <dashi/io/tensor_spec.hpp>
 #include <dashi/kernels/mean_report.hpp>
-#include <dashi/kernels/mean_weights.hpp>
 #include <dashi/kernels/publish.hpp>
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/ledger_file.hpp>
 #include <dashi/merging/ledger_options.hpp>
+#include <dashi/merging/ledger_publication.hpp>
+#include <dashi/merging/ledger_slices.hpp>
 #include <dashi/merging/mean_options.hpp>
-#include <dashi/merging/member_scan.hpp>
-#include <dashi/merging/provenance.hpp>
 #include <dashi/merging/stream_tensors.hpp>
 #include <dashi/merging/sum_chunk.hpp>
+#include <dashi/merging/typed_values.hpp>
 
 #include <Kokkos_Core.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -31,78 +30,6 @@
 #include <vector>
 
 namespace dashi::merging {
-
-/// What an accumulating soup publishes, known from its manifest alone.
-struct LedgerPublication {
-  std::vector<io::TensorSpec> specs;            ///< one a tensor, in the manifest's order
-  std::map<std::string, std::string> metadata;  ///< common to the members, and provenance
-  LedgerScale scale;
-};
-
-/// The members' common metadata and their recipe; the same for both modes.
-inline std::map<std::string, std::string> soup_metadata(Manifest const& manifest,
-                                                        std::map<std::string, std::string> common,
-                                                        std::optional<io::Dtype> dtype) {
-  Recipe recipe{.method = "linear", .members = {}, .base = {}, .dtype = dtype};
-  for (LedgerMember const& member : manifest.members) {
-    recipe.members.push_back({member.name, member.weight, member.digest});
-  }
-  return published_metadata(std::move(common), recipe);
-}
-
-/// Accumulate mode. UsageError (2) without members or with a total weight that is not positive;
-/// FormatError (65) when members disagree on a dtype and none is given.
-inline LedgerPublication plan_ledger_publication(Manifest const& manifest,
-                                                 MergeOptions const& options,
-                                                 std::string const& file) {
-  LedgerPublication out{.specs = {}, .metadata = {}, .scale = ledger_scale(manifest)};
-  if (manifest.members.empty()) {
-    throw UsageError({.code = "no-members",
-                      .file = file,
-                      .place = {},
-                      .found = "nothing to merge",
-                      .expected = "at least one checkpoint",
-                      .advice = "add members first"});
-  }
-  if (options.dtype && !io::is_averaged(*options.dtype)) {
-    throw UsageError({.code = "bad-dtype",
-                      .file = {},
-                      .place = {},
-                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
-                      .expected = "F16, BF16, F32 or F64",
-                      .advice = {}});
-  }
-  kernels::MeanWeights const check(out.scale.weights);
-  for (std::size_t t = 0; t < manifest.tensors.size(); ++t) {
-    LedgerTensor const& tensor = manifest.tensors[t];
-    io::Dtype const first = manifest.members.front().dtypes[t];
-    for (LedgerMember const& member : manifest.members) {
-      if (member.dtypes[t] != first && (!options.dtype || options.strict_dtype)) {
-        throw FormatError(
-            {.code = "dtype-mismatch",
-             .file = file,
-             .place = "tensor " + io::in_quotes(tensor.name),
-             .found = std::string(io::name(member.dtypes[t])) + " in " + member.name,
-             .expected = std::string(io::name(first)) + " as in " + manifest.members.front().name,
-             .advice = options.strict_dtype
-                           ? "leave out --strict-dtype and give --dtype to average them"
-                           : "give --dtype to say what the result is stored as"});
-      }
-    }
-    out.specs.push_back({tensor.name,
-                         io::is_averaged(first) && options.dtype ? *options.dtype : first,
-                         tensor.shape});
-  }
-  std::map<std::string, std::string> common = manifest.members.front().metadata;
-  for (LedgerMember const& member : manifest.members) {
-    std::erase_if(common, [&](auto const& pair) {
-      auto const at = member.metadata.find(pair.first);
-      return at == member.metadata.end() || at->second != pair.second;
-    });
-  }
-  out.metadata = soup_metadata(manifest, std::move(common), options.dtype);
-  return out;
-}
 
 /// Rounds the sums of a ledger into a sink: Σ w x / Σ w, exact, rounded once. Chunks in any order
 /// on all workers; nothing but the ledger is read. About 2 MiB a worker.
@@ -118,16 +45,16 @@ public:
         loaded_(plan.specs.size()) {}
 
   MergeResult run() {
-    std::vector<Part> const parts = cut();
+    std::vector<LedgerSlice> const slices = ledger_slices(ledger_);
     std::vector<Worker> workers;
     int const team = ledger_workers(options_.workers, options_.memory_budget);
     for (int w = 0; w < team; ++w) {
       workers.emplace_back();
     }
     progress_.start(ledger_.file().size() - ledger_.layout().data_begin());
-    run_chunks(parts.size(), team, [&](int w, std::uint64_t at) {
+    run_chunks(slices.size(), team, [&](int w, std::uint64_t at) {
       FloatingEnvironment const environment;
-      one_part(workers[static_cast<std::size_t>(w)], parts[static_cast<std::size_t>(at)]);
+      one_slice(workers[static_cast<std::size_t>(w)], slices[static_cast<std::size_t>(at)]);
     });
     ledger_.file().expect_unchanged();
     for (std::size_t t = 0; t < loaded_.size(); ++t) {
@@ -142,13 +69,6 @@ public:
   }
 
 private:
-  static constexpr std::uint64_t part_elements = std::uint64_t{1} << 16;
-
-  struct Part {
-    std::size_t tensor;
-    std::uint64_t first;
-    std::size_t count;
-  };
   struct Worker {
     Worker() : context(Kokkos::Serial(Kokkos::NewInstance{})), chunk(context) {}
     Worker(Worker&& other) noexcept : context(std::move(other.context)), chunk(context) {}
@@ -157,21 +77,7 @@ private:
     std::vector<std::uint64_t> out;
   };
 
-  std::vector<Part> cut() const {
-    std::vector<Part> parts;
-    for (std::size_t t = 0; t < plan_.specs.size(); ++t) {
-      std::uint64_t const count = ledger_.layout().kinds()[t] == WordKind::copied
-                                      ? ledger_.layout().find(LedgerPart::copy, t)->bytes()
-                                      : ledger_.manifest().tensors[t].elements();
-      for (std::uint64_t first = 0; first < count; first += part_elements) {
-        parts.push_back(
-            {t, first, static_cast<std::size_t>(std::min(part_elements, count - first))});
-      }
-    }
-    return parts;
-  }
-
-  void one_part(Worker& worker, Part const& part) {
+  void one_slice(Worker& worker, LedgerSlice const& part) {
     worker.out.resize(part.count);
     std::span<std::byte> const room = std::as_writable_bytes(std::span(worker.out));
     if (ledger_.layout().kinds()[part.tensor] == WordKind::copied) {
@@ -181,7 +87,7 @@ private:
       return;
     }
     note_loaded(part, ledger_.load(part.tensor, part.first, part.count, worker.chunk));
-    detail::with_float_type(plan_.specs[part.tensor].dtype, [&]<class Out>() {
+    with_type(plan_.specs[part.tensor].dtype, [&]<class Out>() {
       Out* const out = reinterpret_cast<Out*>(worker.out.data());
       kernels::MeanReport const report = round_sums(worker, out);
       if (report.overflowed > 0) {
@@ -192,7 +98,7 @@ private:
     progress_.advance(part.count * (worker.chunk.kind() == WordKind::int64 ? 8 : 16));
   }
 
-  void note_loaded(Part const& part, SparseCounts const& counts) {
+  void note_loaded(LedgerSlice const& part, SparseCounts const& counts) {
     if (counts.spilled + counts.zeros > 0) {
       std::scoped_lock const lock(mutex_);
       loaded_[part.tensor].spilled += counts.spilled;
@@ -238,7 +144,7 @@ private:
   }
 
   template <class Out>
-  void note(Part const& part, kernels::MeanReport const& report, Out* out) {
+  void note(LedgerSlice const& part, kernels::MeanReport const& report, Out* out) {
     using F = FloatFormat<Out>;
     if (options_.overflow == OverflowPolicy::saturate) {
       for (std::size_t i = 0; i < part.count; ++i) {
@@ -281,37 +187,5 @@ private:
   std::map<std::size_t, kernels::MeanReport> overflows_;
   kernels::MeanReport total_;
 };
-
-/// Reads every sum and list of an accumulating ledger; FormatError when one is not as a ledger
-/// holds it.
-inline void check_sums(LedgerFile const& ledger, LedgerOptions const& options) {
-  constexpr std::uint64_t part = std::uint64_t{1} << 16;
-  std::vector<std::pair<std::size_t, std::uint64_t>> parts;
-  for (std::size_t t = 0; t < ledger.manifest().tensors.size(); ++t) {
-    std::uint64_t const count = ledger.layout().kinds()[t] == WordKind::copied
-                                    ? 0
-                                    : ledger.manifest().tensors[t].elements();
-    for (std::uint64_t first = 0; first < count; first += part) {
-      parts.emplace_back(t, first);
-    }
-  }
-  std::mutex mutex;
-  std::vector<SparseCounts> loaded(ledger.manifest().tensors.size());
-  int const team = ledger_workers(options.workers, options.memory_budget);
-  run_chunks(parts.size(), team, [&](int, std::uint64_t at) {
-    auto const [tensor, first] = parts[static_cast<std::size_t>(at)];
-    Context<Kokkos::Serial> context(Kokkos::Serial(Kokkos::NewInstance{}));
-    SumChunk chunk(context);
-    auto const count = static_cast<std::size_t>(
-        std::min(part, ledger.manifest().tensors[tensor].elements() - first));
-    SparseCounts const counts = ledger.load(tensor, first, count, chunk);
-    std::scoped_lock const lock(mutex);
-    loaded[tensor].spilled += counts.spilled;
-    loaded[tensor].zeros += counts.zeros;
-  });
-  for (std::size_t t = 0; t < loaded.size(); ++t) {
-    ledger.expect_all_loaded(t, loaded[t]);
-  }
-}
 
 }  // namespace dashi::merging

@@ -5,6 +5,7 @@
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/listing.hpp>
 #include <dashi/io/tensor_info.hpp>
+#include <dashi/merging/alpha_scalar.hpp>
 #include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/member.hpp>
 
@@ -98,12 +99,6 @@ inline void expect_all(MergeMember const& member, NamedTensors const& mine,
                      .advice = std::move(advice)});
 }
 
-/// LoRA tools disagree on whether the one number alpha has shape [] or [1]; nothing else is alike.
-inline bool is_alpha_scalar(std::string_view name, std::vector<std::uint64_t> const& shape) {
-  return (name == "alpha" || name.ends_with(".alpha")) &&
-         (shape.empty() || (shape.size() == 1 && shape[0] == 1));
-}
-
 inline void match_shapes(PlannedTensor& tensor, std::span<MergeMember const> members) {
   tensor.shape = tensor.sources[0]->info.shape;
   for (std::size_t m = 1; m < tensor.sources.size(); ++m) {
@@ -161,14 +156,7 @@ inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> mem
                       .expected = "at least one checkpoint",
                       .advice = {}});
   }
-  if (options.dtype && !io::is_averaged(*options.dtype)) {
-    throw UsageError({.code = "bad-dtype",
-                      .file = {},
-                      .place = {},
-                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
-                      .expected = "F16, BF16, F32 or F64",
-                      .advice = {}});
-  }
+  expect_averaged_dtype(options);
   std::vector<detail::NamedTensors> named;
   detail::NamedTensors all;
   for (MergeMember const& member : members) {

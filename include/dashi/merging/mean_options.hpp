@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/core/error.hpp>
 #include <dashi/io/dtype.hpp>
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace dashi::merging {
 
 /// What to do with NaN and infinity in a member.
 enum class NonfinitePolicy {
   error,      ///< FormatError with the tensor, the first index and the counts
-  propagate,  ///< any NaN, or infinities of both signs, give NaN; else infinity
+  propagate,  ///< any NaN, or infinities of both signs, give NaN; else infinity. A member of weight
+              ///< 0 takes no part
 };
 
 /// What to do with a result of finite members that the output dtype cannot hold.
@@ -31,13 +34,24 @@ struct MergeOptions {
   OverflowPolicy overflow = OverflowPolicy::error;
   bool strict_dtype = false;     ///< refuse members that store a tensor in different dtypes
   bool allow_duplicate = false;  ///< accept two members with the same content
-  /// Digests of the members, computed in the same pass, for the provenance and against duplicates.
-  /// Members with an expected digest are always digested.
+  /// Digests of the members, computed in the same pass, for the provenance and against duplicates;
+  /// see MergePlan::digest_kind(). Members with an expected digest are always digested.
   bool digests = true;
   std::uint64_t memory_budget = std::uint64_t{1} << 30;  ///< bytes for buffers
   int workers = 0;                                       ///< threads; 0: one for each processor
   std::uint64_t chunk_bytes = 0;  ///< per member and chunk; 0: chosen for the cache and the budget
 };
-using MeanOptions = MergeOptions;
+
+/// UsageError when the options ask for a dtype that no mean has.
+inline void expect_averaged_dtype(MergeOptions const& options) {
+  if (options.dtype && !io::is_averaged(*options.dtype)) {
+    throw UsageError({.code = "bad-dtype",
+                      .file = {},
+                      .place = {},
+                      .found = std::string(io::name(*options.dtype)) + " as dtype of the result",
+                      .expected = "F16, BF16, F32 or F64",
+                      .advice = {}});
+  }
+}
 
 }  // namespace dashi::merging

@@ -18,10 +18,9 @@ struct MergeMember {
   std::shared_ptr<io::Checkpoint const> checkpoint{};
   DecimalWeight weight{};
   KeyMap keys{};
-  /// Digest that the content must have (io::member_digest, of their names), lower-case hexadecimal.
+  /// SHA-256 that the content must have (io::member_digest, of their names).
   std::optional<std::string> digest{};
 };
-using MeanMember = MergeMember;
 
 /// Opens the checkpoint; the last part of its path is the name. Throws IoError and FormatError.
 inline MergeMember open_member(std::filesystem::path const& path, DecimalWeight weight = {},

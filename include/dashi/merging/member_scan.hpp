@@ -2,150 +2,64 @@
 #pragma once
 
 #include <dashi/core/error.hpp>
-#include <dashi/core/float_types.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/digest.hpp>
+#include <dashi/io/hash_tensors.hpp>
 #include <dashi/io/listing.hpp>
 #include <dashi/io/progress.hpp>
+#include <dashi/kernels/mean_report.hpp>
 #include <dashi/merging/chunk_pool.hpp>
+#include <dashi/merging/finite_values.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <numeric>
 #include <span>
 #include <string>
-#include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace dashi::merging {
-
-/// 0 means one for each processor.
-inline int worker_count(int workers) {
-  return workers > 0 ? workers
-                     : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
-
-/// Indices of `sizes`, largest first: the order in which few threads finish soonest.
-inline std::vector<std::size_t> largest_first(std::vector<std::uint64_t> const& sizes) {
-  std::vector<std::size_t> order(sizes.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
-  return order;
-}
-
-namespace detail {
-
-template <class T>
-bool all_finite(std::byte const* bytes, std::size_t count) {
-  using F = FloatFormat<T>;
-  typename F::Bits nonfinite = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    typename F::Bits bits;
-    std::memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
-    nonfinite =
-        static_cast<typename F::Bits>(nonfinite | ((bits & F::exponent_mask) == F::exponent_mask));
-  }
-  return nonfinite == 0;
-}
-
-template <class T>
-void count_nonfinite(std::byte const* bytes, std::size_t count, std::uint64_t first,
-                     std::uint64_t& nans, std::uint64_t& infinities, std::uint64_t& at) {
-  using F = FloatFormat<T>;
-  for (std::size_t i = 0; i < count; ++i) {
-    typename F::Bits bits;
-    std::memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
-    if ((bits & F::exponent_mask) == F::exponent_mask) {
-      at = nans + infinities == 0 ? first + i : at;
-      ((bits & F::fraction_mask) != 0 ? nans : infinities) += 1;
-    }
-  }
-}
-
-/// Calls visit.operator()<T>() for the type of an averaged dtype.
-template <class Visit>
-decltype(auto) with_float_type(io::Dtype dtype, Visit&& visit) {
-  switch (dtype) {
-    case io::Dtype::f16: return visit.template operator()<Float16>();
-    case io::Dtype::bf16: return visit.template operator()<BFloat16>();
-    case io::Dtype::f32: return visit.template operator()<float>();
-    default: return visit.template operator()<double>();
-  }
-}
-
-}  // namespace detail
-
-/// Whether no value is NaN or infinite; always true for dtypes that are not averaged.
-inline bool all_finite(io::Dtype dtype, std::span<std::byte const> bytes) {
-  return !io::is_averaged(dtype) || detail::with_float_type(dtype, [&]<class T>() {
-    return detail::all_finite<T>(bytes.data(), bytes.size() / sizeof(T));
-  });
-}
 
 /// Counts what is not finite in a whole tensor and throws the FormatError about it.
 [[noreturn]] inline void refuse_nonfinite(io::Checkpoint const& checkpoint,
                                           io::TensorRef const& ref) {
   constexpr std::uint64_t block = std::uint64_t{1} << 20;
-  std::uint64_t nans = 0, infinities = 0, first = 0;
+  kernels::MeanReport found;
   std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(block, ref.info.bytes())));
-  detail::with_float_type(ref.info.dtype, [&]<class T>() {
-    for (std::uint64_t offset = 0; offset < ref.info.bytes(); offset += block) {
-      auto const part = std::span(buffer).first(
-          static_cast<std::size_t>(std::min(block, ref.info.bytes() - offset)));
-      checkpoint.read(ref, offset, part);
-      detail::count_nonfinite<T>(part.data(), part.size() / sizeof(T), offset / sizeof(T), nans,
-                                 infinities, first);
-    }
-  });
-  throw FormatError(
-      {.code = "nonfinite",
-       .file = checkpoint.path().string(),
-       .place = "tensor " + io::in_quotes(ref.info.name) + " element " + std::to_string(first),
-       .found = std::to_string(nans) + " NaN and " + std::to_string(infinities) +
-                " infinite values in this tensor, the first here",
-       .expected = "finite values",
-       .advice = "a soup takes finite members only; repair the checkpoint"});
+  std::uint64_t const width = static_cast<std::uint64_t>(io::bits(ref.info.dtype)) / 8;
+  for (std::uint64_t offset = 0; offset < ref.info.bytes(); offset += block) {
+    auto const part = std::span(buffer).first(
+        static_cast<std::size_t>(std::min(block, ref.info.bytes() - offset)));
+    checkpoint.read(ref, offset, part);
+    found +=
+        count_nonfinite(ref.info.dtype, part).shifted(static_cast<std::int64_t>(offset / width));
+  }
+  throw FormatError({.code = "nonfinite",
+                     .file = checkpoint.path().string(),
+                     .place = "tensor " + io::in_quotes(ref.info.name) + " element " +
+                              std::to_string(found.first_nonfinite),
+                     .found = std::to_string(found.nan_inputs) + " NaN and " +
+                              std::to_string(found.infinite_inputs) +
+                              " infinite values in this tensor, the first here",
+                     .expected = "finite values",
+                     .advice = "a soup takes finite members only; repair the checkpoint"});
 }
 
 /// Digest of a member's content, from one pass that also refuses values that are not finite
-/// (FormatError; `check_finite`). Each worker reads whole tensors through a buffer of 1 MiB.
+/// (FormatError; `check_finite`). See io::hash_tensors() for threads and memory.
 inline std::string scan_member(io::Checkpoint const& checkpoint, int workers, bool check_finite,
                                io::Progress& progress = io::no_progress()) {
-  constexpr std::uint64_t block = std::uint64_t{1} << 20;
-  auto const& tensors = checkpoint.tensors();
-  std::vector<std::uint64_t> sizes;
-  for (io::TensorRef const& ref : tensors) {
-    sizes.push_back(ref.info.bytes());
-  }
-  std::vector<std::size_t> const order = largest_first(sizes);
-  int const team = worker_count(workers);
-  std::vector<std::vector<std::byte>> buffers(static_cast<std::size_t>(team));
-  std::vector<io::TensorDigest> digests(tensors.size());
-  progress.start(checkpoint.bytes());
-  run_chunks(order.size(), team, [&](int worker, std::uint64_t at) {
-    std::size_t const t = order[static_cast<std::size_t>(at)];
-    io::TensorRef const& ref = tensors[t];
-    std::vector<std::byte>& buffer = buffers[static_cast<std::size_t>(worker)];
-    buffer.resize(
-        std::max(buffer.size(), static_cast<std::size_t>(std::min(block, ref.info.bytes()))));
-    io::Sha256 hash;
-    for (std::uint64_t offset = 0; offset < ref.info.bytes(); offset += block) {
-      auto const part = std::span(buffer).first(
-          static_cast<std::size_t>(std::min(block, ref.info.bytes() - offset)));
-      checkpoint.read(ref, offset, part);
-      if (check_finite && !all_finite(ref.info.dtype, part)) {
-        refuse_nonfinite(checkpoint, ref);
-      }
-      hash.update(part);
-      progress.advance(part.size());
+  auto const look = [&](io::TensorRef const& ref, std::span<std::byte const> part) {
+    if (check_finite && !all_finite(ref.info.dtype, part)) {
+      refuse_nonfinite(checkpoint, ref);
     }
-    digests[t] = {ref.info.name, ref.info.dtype, ref.info.shape, hash.finish()};
-  });
+  };
+  auto digests = io::hash_tensors<io::Sha256>(
+      checkpoint, static_cast<std::size_t>(worker_count(workers)), progress, look);
   checkpoint.expect_unchanged();
-  return io::member_digest(std::move(digests));
+  return io::member_digest(std::get<0>(std::move(digests)));
 }
 
 }  // namespace dashi::merging

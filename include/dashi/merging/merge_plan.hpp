@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/core/error.hpp>
+#include <dashi/io/digest.hpp>
 #include <dashi/io/file_identity.hpp>
 #include <dashi/merging/chunk_layout.hpp>
 #include <dashi/merging/match_members.hpp>
@@ -33,8 +34,15 @@ struct MergePlan {
   std::uint64_t bytes_to_write = 0;  ///< tensor data; the header comes on top
   std::uint64_t peak_memory = 0;     ///< bytes of buffers
 
-  bool digested(std::size_t source) const {
-    return options.digests || sources[source].digest.has_value();
+  /// How the pass hashes a source. All sources alike, so that copies are noticed: SHA-256 as soon
+  /// as one has an expected digest.
+  io::DigestKind digest_kind(std::size_t source) const {
+    if (!options.digests && !sources[source].digest) {
+      return io::DigestKind::none;
+    }
+    bool const expected = std::any_of(sources.begin(), sources.end(),
+                                      [](MergeMember const& s) { return s.digest.has_value(); });
+    return expected ? io::DigestKind::sha256 : io::DigestKind::xxh3;
   }
 
   /// The output's metadata. `digests`: one a source, empty where unknown.

@@ -3,7 +3,6 @@
 
 #include <dashi/core/expects.hpp>
 #include <dashi/io/digest.hpp>
-#include <dashi/io/sha256.hpp>
 
 #include <condition_variable>
 #include <cstddef>
@@ -25,21 +24,22 @@ struct DigestAbandoned final : std::exception {
   char const* what() const noexcept override { return "an earlier part was abandoned"; }
 };
 
-/// SHA-256 of the tensors of several members, fed by the workers of run_chunks() while they read.
+/// Digests of the tensors of several members, fed by the workers of run_chunks() while they read.
 ///
 /// The parts of one tensor must be hashed in order: update() waits until all bytes before its
 /// offset are hashed. Parts must belong to chunks in increasing order; chunks are claimed in that
 /// order, so the part waited for is always being worked on and the wait ends. Different tensors and
 /// members are hashed side by side.
+template <class Hash>
 class OrderedDigest {
 public:
   OrderedDigest() = default;
 
   /// Adds a member and returns its number. `tensors`: its tensors by name, dtype and shape.
-  std::size_t add_member(std::vector<io::TensorDigest> tensors) {
-    io::Sha256Digest const empty = io::sha256({});
-    for (io::TensorDigest& tensor : tensors) {
-      tensor.sha256 = empty;  // stays so for a tensor without bytes
+  std::size_t add_member(std::vector<io::TensorDigestOf<Hash>> tensors) {
+    typename Hash::Digest const empty = io::digest_of<Hash>({});
+    for (io::TensorDigestOf<Hash>& tensor : tensors) {
+      tensor.digest = empty;  // stays so for a tensor without bytes
     }
     members_.emplace_back().tensors = std::move(tensors);
     return members_.size() - 1;
@@ -50,7 +50,7 @@ public:
               std::uint64_t size, std::span<std::byte const> bytes) {
     Member& m = members_[member];
     if (offset == 0 && bytes.size() == size) {  // in one piece: nobody to wait for
-      m.tensors[tensor].sha256 = io::sha256(bytes);
+      m.tensors[tensor].digest = io::digest_of<Hash>(bytes);
       return;
     }
     std::unique_lock lock(m.mutex);
@@ -67,7 +67,7 @@ public:
     lock.lock();
     open.done += bytes.size();
     if (open.done == size) {
-      m.tensors[tensor].sha256 = open.hash.finish();
+      m.tensors[tensor].digest = open.hash.finish();
       m.open.erase(tensor);
     }
     lock.unlock();
@@ -95,11 +95,11 @@ public:
 
 private:
   struct Open {
-    io::Sha256 hash;
+    Hash hash;
     std::uint64_t done = 0;
   };
   struct Member {
-    std::vector<io::TensorDigest> tensors;
+    std::vector<io::TensorDigestOf<Hash>> tensors;
     std::unordered_map<std::size_t, Open> open;  // tensors hashed in part
     std::mutex mutex;
     std::condition_variable turn;

@@ -20,7 +20,7 @@ namespace dashi::merging {
 struct RecipeMember {
   std::string name;
   DecimalWeight weight{};
-  std::string digest{};  ///< io::member_digest, or empty when it was not computed
+  std::string digest{};  ///< io::member_digest by either hash, or empty
 };
 
 /// What a published checkpoint was made of.

@@ -3,6 +3,7 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
+#include <dashi/io/digest.hpp>
 #include <dashi/io/file_identity.hpp>
 #include <dashi/io/progress.hpp>
 #include <dashi/io/tensor_spec.hpp>
@@ -47,7 +48,7 @@ inline std::vector<io::TensorSpec> tensor_specs(MergePlan const& plan) {
 inline std::map<std::string, std::string> placeholder_metadata(MergePlan const& plan) {
   std::vector<std::string> digests;
   for (std::size_t s = 0; s < plan.sources.size(); ++s) {
-    digests.push_back(plan.digested(s) ? std::string(64, '0') : std::string());
+    digests.push_back(io::placeholder_digest(plan.digest_kind(s)));
   }
   return plan.metadata(digests);
 }

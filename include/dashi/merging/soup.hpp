@@ -192,4 +192,5 @@ private:
 
 }  // namespace dashi
 
-#include <dashi/merging/soup_operations.hpp>
+#include <dashi/merging/soup_changes.hpp>
+#include <dashi/merging/soup_publication.hpp>

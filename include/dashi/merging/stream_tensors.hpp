@@ -10,8 +10,8 @@
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/merge_faults.hpp>
 #include <dashi/merging/merge_plan.hpp>
-#include <dashi/merging/ordered_digest.hpp>
 #include <dashi/merging/read_ahead.hpp>
+#include <dashi/merging/source_digests.hpp>
 #include <dashi/merging/typed_values.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -61,16 +61,8 @@ public:
         sink_(sink),
         progress_(progress),
         faults_(plan),
-        ahead_(plan) {
-    for (std::size_t s = 0; s < plan.sources.size(); ++s) {
-      std::vector<io::TensorDigest> tensors;
-      for (PlannedTensor const& tensor : plan.tensors) {
-        io::TensorInfo const& info = tensor.sources[s]->info;
-        tensors.push_back({info.name, info.dtype, info.shape, {}});
-      }
-      digest_.add_member(plan.digested(s) ? std::move(tensors) : std::vector<io::TensorDigest>{});
-    }
-  }
+        ahead_(plan),
+        digests_(plan) {}
 
   MergeResult run() {
     std::vector<Worker> workers;
@@ -91,16 +83,12 @@ public:
           throw;
         }
       } catch (...) {
-        digest_.abandon_after(chunk);
+        digests_.abandon_after(chunk);
         throw;
       }
     });
     faults_.expect_none();
-    MergeResult result{.digests = {}, .report = faults_.total()};
-    for (std::size_t s = 0; s < plan_.sources.size(); ++s) {
-      result.digests.push_back(plan_.digested(s) ? digest_.member_digest(s) : std::string());
-    }
-    return result;
+    return {.digests = digests_.texts(), .report = faults_.total()};
   }
 
 private:
@@ -136,13 +124,12 @@ private:
                       file.read_exact(offset, {at, static_cast<std::size_t>(bytes)});
                       at += bytes;
                     });
-    if (plan_.digested(source)) {
+    if (digests_.wanted(source)) {
       std::byte const* from = out;
       for_each_piece(segment, [&](Piece const& piece) {
         ByteRange const range = byte_range(plan_, piece, source);
         auto const size = static_cast<std::size_t>(range.end - range.begin);
-        digest_.update(chunk, source, piece.tensor, range.begin,
-                       plan_.tensors[piece.tensor].sources[source]->info.bytes(), {from, size});
+        digests_.update(chunk, source, piece.tensor, range.begin, {from, size});
         from += size;
       });
     }
@@ -228,7 +215,7 @@ private:
     kernels::MeanReport const report = combine_(worker.context, values);
     if (has_events(report)) {
       faults_.add(tensor, report.shifted(static_cast<std::int64_t>(values.first)));
-      digest_.abandon_after(
+      digests_.abandon_after(
           faults_.last_chunk());  // chunks behind it are skipped: do not wait for them
     }
     if (report.overflowed > 0 && plan_.options.overflow == OverflowPolicy::saturate) {
@@ -261,7 +248,7 @@ private:
   io::Progress& progress_;
   MergeFaults faults_;
   ReadAhead ahead_;
-  OrderedDigest digest_;
+  SourceDigests digests_;
 };
 
 }  // namespace detail

@@ -31,6 +31,21 @@ TEST_CASE("SHA-256 gives the standard's values") {
   CHECK(hash.finish() == sha256(bytes_of("")));  // starts over
 }
 
+TEST_CASE("XXH3 gives the values that xxh128sum prints") {
+  CHECK(hex(digest_of<Xxh3>(bytes_of(""))) == "99aa06d3014798d86001c324468d497f");
+  CHECK(hex(digest_of<Xxh3>(bytes_of("a"))) == "a96faf705af16834e6c632b61e964e1f");
+  CHECK(hex(digest_of<Xxh3>(bytes_of("abc"))) == "06b05ab6733a618578af5f94892f3950");
+  Xxh3 hash;
+  std::vector<std::byte> text;
+  for (int i = 0; i < 5000; ++i) {  // longer than its buffer and its stripes
+    auto const part = bytes_of(std::to_string(i));
+    hash.update(part);
+    text.insert(text.end(), part.begin(), part.end());
+  }
+  CHECK(hash.finish() == digest_of<Xxh3>(text));
+  CHECK(hash.finish() == digest_of<Xxh3>({}));  // starts over
+}
+
 namespace {
 
 std::vector<TensorDigest> two_tensors() {
@@ -50,6 +65,25 @@ TEST_CASE("the digest of a member is that of its documented byte string") {
         "596745cab47cce39dc4ba9c2729a49b6371f70e32cbfea0444a77286a454994e");
 }
 
+TEST_CASE("the digest of a member by XXH3 is that of the same string") {
+  std::string text = "dashi tensors 1\n";
+  auto const number = [&](char value) { text += std::string{value, 0, 0, 0, 0, 0, 0, 0}; };
+  number(1);
+  number(1);
+  text += "b";
+  number(3);
+  text += "F32";
+  number(2);
+  number(2);
+  number(3);
+  Xxh3::Digest const second = digest_of<Xxh3>(bytes_of("second"));
+  text.append(reinterpret_cast<char const*>(second.data()), second.size());
+  CHECK(member_digest<Xxh3>({{"b", Dtype::f32, {2, 3}, second}}) ==
+        "xxh3-128:" + hex(digest_of<Xxh3>(bytes_of(text))));
+  CHECK(placeholder_digest(DigestKind::xxh3) == "xxh3-128:" + std::string(32, '0'));
+  CHECK(placeholder_digest(DigestKind::sha256) == std::string(64, '0'));
+}
+
 TEST_CASE("the digest of a member depends on content and not on order") {
   auto const digest = member_digest(two_tensors());
   auto changed = two_tensors();
@@ -65,7 +99,7 @@ TEST_CASE("the digest of a member depends on content and not on order") {
   changed[0].name = "c";
   CHECK(member_digest(changed) != digest);
   changed = two_tensors();
-  changed[1].sha256[31] ^= std::byte{1};
+  changed[1].digest[31] ^= std::byte{1};
   CHECK(member_digest(changed) != digest);
 }
 
@@ -102,10 +136,14 @@ TEST_CASE("a checkpoint has one digest in any sharding, with any metadata and nu
     CHECK(progress.done() == single.bytes());
     CHECK(checkpoint_digest(sharded, threads) == digest);
   }
+  ContentDigests const both = checkpoint_digests(sharded, 2);
+  CHECK(both.sha256 == digest);
+  CHECK(both.xxh3 == checkpoint_digest<Xxh3>(single, 1));
+  CHECK(both.xxh3.starts_with("xxh3-128:"));
   auto const digests = tensor_digests(single, 2);
   REQUIRE(digests.size() == 3);
   CHECK(digests[0].name == "large");
-  CHECK(digests[0].sha256 == sha256(data[0]));
+  CHECK(digests[0].digest == sha256(data[0]));
 }
 
 TEST_CASE("a digest of a file that shrinks ends with the reader's error") {

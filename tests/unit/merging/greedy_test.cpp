@@ -123,6 +123,9 @@ TEST_CASE("a score that says nothing stops the soup") {
                 .scratch = folder.path()};
   CHECK_THROWS_MATCHES(merge(greedy, list, folder.path() / "out.safetensors"), FormatError,
                        MessageMatches(ContainsSubstring("score: NaN")));
+  greedy.score = [](auto const&) { return -std::numeric_limits<double>::infinity(); };
+  CHECK_THROWS_MATCHES(merge(greedy, list, folder.path() / "out.safetensors"), FormatError,
+                       MessageMatches(ContainsSubstring("score: -infinity")));
   greedy.score = [](auto const&) -> double { throw std::runtime_error("no score"); };
   CHECK_THROWS_WITH(merge(greedy, list, folder.path() / "out.safetensors"), "no score");
   greedy.score = near_ten;

@@ -121,7 +121,7 @@ TEST_CASE("a published mean is exact in every tensor, and copies what is not ave
   CHECK(merged.metadata().at("format") == "pt");
   CHECK_FALSE(merged.metadata().contains("step"));
   for (std::size_t m = 0; m < members.size(); ++m) {
-    CHECK(result.digests[m] == io::checkpoint_digest(*members[m].checkpoint, 2));
+    CHECK(result.digests[m] == io::checkpoint_digest<io::Xxh3>(*members[m].checkpoint, 2));
     CHECK_THAT(merged.metadata().at("dashi.recipe"), ContainsSubstring(result.digests[m]));
   }
 }
@@ -332,6 +332,22 @@ TEST_CASE("NaN and infinity are refused with member, tensor, first index and cou
   CHECK(result.report.infinite_inputs == 2);
 }
 
+TEST_CASE("a member of weight 0 takes no part but must be finite as well") {
+  Folder const folder;
+  float const nan = std::numeric_limits<float>::quiet_NaN();
+  float const infinity = std::numeric_limits<float>::infinity();
+  auto members = float_members(folder, {{1, 2, 3, 4}, {5, nan, -infinity, nan}, {3, 4, 5, 6}});
+  members[1].weight = parse_weight("0");
+  CHECK_THROWS_MATCHES(
+      publish_mean(plan_mean(members), folder / "out.safetensors"), FormatError,
+      MessageMatches(ContainsSubstring("m1.safetensors: tensor 'x' element 1: 2 NaN and 1 inf")));
+  MeanResult const result = publish_mean(
+      plan_mean(members, {.nonfinite = NonfinitePolicy::propagate}), folder / "out.safetensors");
+  CHECK(read_values<float>(io::Checkpoint(folder / "out.safetensors"), "x") ==
+        std::vector<float>{2, 3, 4, 5});
+  CHECK(result.report.nan_inputs + result.report.infinite_inputs == 0);
+}
+
 TEST_CASE("a refusal leaves no worker waiting for a part that is skipped") {
   Folder const folder;
   std::vector<float> bad(3000, 1);
@@ -410,6 +426,11 @@ TEST_CASE("the same checkpoint twice is refused") {
                        FormatError,
                        MessageMatches(ContainsSubstring("copy.safetensors: the same content as")));
   CHECK(names_in(folder.folder.path()).size() == 2);
+  MergeMember recorded = a;
+  recorded.digest = io::checkpoint_digest(*a.checkpoint);
+  CHECK_THROWS_MATCHES(
+      publish_mean(plan_mean({recorded, copy}, options), folder / "out.safetensors"), FormatError,
+      MessageMatches(ContainsSubstring("copy.safetensors: the same content as")));
   options.allow_duplicate = true;
   publish_mean(plan_mean({a, copy}, options), folder / "out.safetensors");
 }
@@ -420,7 +441,11 @@ TEST_CASE("a member with another digest than expected publishes nothing") {
   members[1].digest = io::checkpoint_digest(*members[1].checkpoint, 1);
   MergeOptions options{};
   options.digests = GENERATE(true, false);
-  publish_mean(plan_mean(members, options), folder / "out.safetensors");
+  MeanResult const result = publish_mean(plan_mean(members, options), folder / "out.safetensors");
+  CHECK(result.digests[1] == *members[1].digest);
+  // As soon as one digest is expected, all are of its kind.
+  CHECK(result.digests[0] ==
+        (options.digests ? io::checkpoint_digest(*members[0].checkpoint) : ""));
   members[0].digest = std::string(64, 'a');
   CHECK_THROWS_MATCHES(publish_mean(plan_mean(members, options), folder / "two.safetensors"),
                        FormatError,

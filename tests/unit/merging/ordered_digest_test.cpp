@@ -2,7 +2,7 @@
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/ordered_digest.hpp>
 
-#include <catch2/catch_test_macros.hpp>
+#include <catch2/catch_template_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
@@ -27,14 +27,16 @@ std::vector<std::byte> noise(std::size_t size, unsigned seed) {
 
 }  // namespace
 
-TEST_CASE("parts hashed by many workers give the digest of the whole") {
+TEMPLATE_TEST_CASE("parts hashed by many workers give the digest of the whole", "", io::Sha256,
+                   io::Xxh3) {
+  using Tensor = io::TensorDigestOf<TestType>;
   int const workers = GENERATE(1, 2, 8);
   std::size_t const piece = GENERATE(std::size_t{64}, std::size_t{1000}, std::size_t{100000});
   std::vector<std::vector<std::byte>> const members{noise(40000, 1), noise(40000, 2),
                                                     noise(40000, 3)};
-  io::TensorDigest const tensor{"a", io::Dtype::u8, {40000}, {}};
-  io::TensorDigest const empty{"b", io::Dtype::f32, {0}, {}};
-  OrderedDigest digest;
+  Tensor const tensor{"a", io::Dtype::u8, {40000}, {}};
+  Tensor const empty{"b", io::Dtype::f32, {0}, {}};
+  OrderedDigest<TestType> digest;
   for (std::size_t m = 0; m < members.size(); ++m) {
     REQUIRE(digest.add_member({empty, tensor}) == m);
   }
@@ -50,16 +52,16 @@ TEST_CASE("parts hashed by many workers give the digest of the whole") {
     }
   });
   for (std::size_t m = 0; m < members.size(); ++m) {
-    io::TensorDigest whole = tensor;
-    whole.sha256 = io::sha256(members[m]);
-    io::TensorDigest nothing = empty;
-    nothing.sha256 = io::sha256({});
-    CHECK(digest.member_digest(m) == io::member_digest({whole, nothing}));
+    Tensor whole = tensor;
+    whole.digest = io::digest_of<TestType>(members[m]);
+    Tensor nothing = empty;
+    nothing.digest = io::digest_of<TestType>({});
+    CHECK(digest.member_digest(m) == io::member_digest<TestType>({whole, nothing}));
   }
 }
 
 TEST_CASE("a chunk that fails frees those that wait for it") {
-  OrderedDigest digest;
+  OrderedDigest<io::Sha256> digest;
   digest.add_member({{"a", io::Dtype::u8, {1000}, {}}});
   std::vector<std::byte> const bytes(10);
   std::string message;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/io/digest.hpp>
+#include <dashi/merging/merge_plan.hpp>
+#include <dashi/merging/ordered_digest.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dashi::merging {
+
+/// The digests of a plan's sources, each by the hash that the plan wants, fed while a pass reads.
+/// See OrderedDigest for what may be hashed when.
+class SourceDigests {
+public:
+  explicit SourceDigests(MergePlan const& plan) : plan_(plan) {
+    for (std::size_t s = 0; s < plan.sources.size(); ++s) {
+      kinds_.push_back(plan.digest_kind(s));
+      add_member(sha256_, s, io::DigestKind::sha256);
+      add_member(xxh3_, s, io::DigestKind::xxh3);
+    }
+  }
+
+  bool wanted(std::size_t source) const noexcept { return kinds_[source] != io::DigestKind::none; }
+
+  /// Hashes the bytes of a tensor of a wanted source from `offset` on.
+  void update(std::uint64_t chunk, std::size_t source, std::size_t tensor, std::uint64_t offset,
+              std::span<std::byte const> bytes) {
+    std::uint64_t const size = plan_.tensors[tensor].sources[source]->info.bytes();
+    if (kinds_[source] == io::DigestKind::sha256) {
+      sha256_.update(chunk, source, tensor, offset, size, bytes);
+    } else {
+      xxh3_.update(chunk, source, tensor, offset, size, bytes);
+    }
+  }
+
+  void abandon_after(std::uint64_t chunk) noexcept {
+    sha256_.abandon_after(chunk);
+    xxh3_.abandon_after(chunk);
+  }
+
+  /// One a source after the pass; empty where none is wanted.
+  std::vector<std::string> texts() const {
+    std::vector<std::string> out;
+    for (std::size_t s = 0; s < kinds_.size(); ++s) {
+      out.push_back(!wanted(s)                            ? std::string()
+                    : kinds_[s] == io::DigestKind::sha256 ? sha256_.member_digest(s)
+                                                          : xxh3_.member_digest(s));
+    }
+    return out;
+  }
+
+private:
+  template <class Hash>
+  void add_member(OrderedDigest<Hash>& digest, std::size_t source, io::DigestKind kind) {
+    std::vector<io::TensorDigestOf<Hash>> tensors;
+    for (PlannedTensor const& tensor : plan_.tensors) {
+      if (kinds_[source] == kind) {
+        io::TensorInfo const& info = tensor.sources[source]->info;
+        tensors.push_back({info.name, info.dtype, info.shape, {}});
+      }
+    }
+    digest.add_member(std::move(tensors));
+  }
+
+  MergePlan const& plan_;
+  std::vector<io::DigestKind> kinds_;  // one a source
+  OrderedDigest<io::Sha256> sha256_;
+  OrderedDigest<io::Xxh3> xxh3_;
+};
+
+}  // namespace dashi::merging
