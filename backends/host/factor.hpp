@@ -40,7 +40,7 @@ template <class Exec, class T>
 void qr(Exec const& exec, linalg::QrCall<T> const& call) {
 #if defined(DASHI_HOST_OPENBLAS)
   if (LapackFactor<T>::takes(call.m, call.n, call.ldq)) {
-    ThreadLimit const limit(exec.concurrency());
+    ThreadLimit const limit(worthwhile_lapack_threads(call.m, call.n, exec.concurrency()));
     LapackFactor<T>().qr(call);
     return;
   }

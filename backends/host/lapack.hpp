@@ -20,7 +20,7 @@ extern "C" {
                  blasint*);                                                                        \
   void p##gelqf_(blasint const*, blasint const*, T*, blasint const*, T*, T*, blasint const*,       \
                  blasint*);                                                                        \
-  void p##orglq_(blasint const*, blasint const*, blasint const*, T*, blasint const*, T const*, T*, \
+  void p##orgqr_(blasint const*, blasint const*, blasint const*, T*, blasint const*, T const*, T*, \
                  blasint const*, blasint*);                                                        \
   void p##ormqr_(char const*, char const*, blasint const*, blasint const*, blasint const*,         \
                  T const*, blasint const*, T const*, T*, blasint const*, T*, blasint const*,       \
@@ -44,7 +44,7 @@ struct Lapack;
     static constexpr auto gesdd = &p##gesdd_; \
     static constexpr auto geqrf = &p##geqrf_; \
     static constexpr auto gelqf = &p##gelqf_; \
-    static constexpr auto orglq = &p##orglq_; \
+    static constexpr auto orgqr = &p##orgqr_; \
     static constexpr auto ormqr = &p##ormqr_; \
     static constexpr auto ormlq = &p##ormlq_; \
   };

@@ -19,7 +19,7 @@ namespace dashi::backends::host {
 
 /// Decompositions by LAPACK, with the memory that they need. LAPACK is column-major and reads a
 /// row-major matrix as its transpose: A' = V diag(s) U' gives U and V in the right place by
-/// themselves, and the QR decomposition of A is the LQ decomposition of A'.
+/// themselves.
 template <class T>
 class LapackFactor {
 public:
@@ -89,30 +89,44 @@ public:
   }
 
   void qr(linalg::QrCall<T> const& call) {
-    load(call.m, call.n, call.a, call.lda);
     Index const k = std::min(call.m, call.n);
-    blasint const rows = size(call.n);
-    blasint const cols = size(call.m);
+    blasint const m = size(call.m);
+    blasint const n = size(call.n);
     blasint const rank = size(k);
-    blasint const ldq = size(call.ldq);
     tau_.resize(static_cast<std::size_t>(k));
-    run("gelqf", [&](T* work, blasint const* lwork, blasint* info) {
-      Lapack<T>::gelqf(&rows, &cols, matrix_.data(), &rows, tau_.data(), work, lwork, info);
+    matrix_.resize(static_cast<std::size_t>(call.m * call.n));
+    transpose(call.a, call.lda, call.m, call.n, matrix_.data(), call.m);
+    run("geqrf", [&](T* work, blasint const* lwork, blasint* info) {
+      Lapack<T>::geqrf(&m, &n, matrix_.data(), &m, tau_.data(), work, lwork, info);
     });
     for (Index i = 0; i < k; ++i) {
       std::fill_n(call.r + i * call.ldr, i, T{});
-      std::copy_n(matrix_.data() + i * call.n + i, call.n - i, call.r + i * call.ldr + i);
+      for (Index j = i; j < call.n; ++j) {
+        call.r[i * call.ldr + j] = matrix_[static_cast<std::size_t>(j * call.m + i)];
+      }
     }
-    for (Index i = 0; i < call.m; ++i) {
-      std::copy_n(matrix_.data() + i * call.n, k, call.q + i * call.ldq);
-    }
-    run("orglq", [&](T* work, blasint const* lwork, blasint* info) {
-      Lapack<T>::orglq(&rank, &cols, &rank, call.q, &ldq, tau_.data(), work, lwork, info);
+    run("orgqr", [&](T* work, blasint const* lwork, blasint* info) {
+      Lapack<T>::orgqr(&m, &rank, &rank, matrix_.data(), &m, tau_.data(), work, lwork, info);
     });
+    transpose(matrix_.data(), call.m, k, call.m, call.q, call.ldq);
   }
 
 private:
   static blasint size(Index i) { return static_cast<blasint>(i); }
+
+  /// out(j, i) = a(i, j), in squares that stay in the first-level cache.
+  static void transpose(T const* a, Index lda, Index rows, Index cols, T* out, Index ld) {
+    constexpr Index side = 16;
+    for (Index i0 = 0; i0 < rows; i0 += side) {
+      for (Index j0 = 0; j0 < cols; j0 += side) {
+        for (Index j = j0; j < std::min(j0 + side, cols); ++j) {
+          for (Index i = i0; i < std::min(i0 + side, rows); ++i) {
+            out[j * ld + i] = a[i * lda + j];
+          }
+        }
+      }
+    }
+  }
 
   void load(Index m, Index n, T const* a, Index lda) {
     matrix_.resize(static_cast<std::size_t>(m * n));

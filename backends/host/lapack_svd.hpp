@@ -24,12 +24,18 @@
 
 namespace dashi::backends::host {
 
+/// LAPACK's routines on several threads meet at a barrier at every column: narrow matrices are
+/// faster on one.
+inline constexpr Index narrow_side = 512;
+inline int worthwhile_lapack_threads(Index m, Index n, int threads) {
+  return std::min(m, n) < narrow_side ? 1 : threads;
+}
+
 /// Decompositions side by side: each thread takes the most expensive matrix that is left and calls
 /// LAPACK on its own. Matrices that would be left over when all threads have had their share run
 /// last, one after the other on all threads, if they are large enough for that.
 template <class Exec, class T>
 void lapack_svd_all(Exec const& exec, std::span<linalg::SvdCall<T> const> calls) {
-  constexpr Index worth_all_threads = 512;
   auto const side = [&](std::size_t i) { return std::min(calls[i].m, calls[i].n); };
   auto const cost = [&](std::size_t i) {
     auto const k = static_cast<double>(side(i));
@@ -37,11 +43,12 @@ void lapack_svd_all(Exec const& exec, std::span<linalg::SvdCall<T> const> calls)
   };
   std::vector<std::size_t> order(calls.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t i, std::size_t j) { return cost(i) > cost(j); });
+  std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
+    return cost(i) != cost(j) ? cost(i) > cost(j) : i < j;
+  });
   auto const threads = static_cast<std::size_t>(exec.concurrency());
   std::size_t together = order.size();
-  while (together % threads != 0 && side(order[together - 1]) >= worth_all_threads) {
+  while (together % threads != 0 && side(order[together - 1]) >= narrow_side) {
     --together;
   }
 

@@ -92,9 +92,10 @@ struct ReflectBackward {
 template <class Exec, class T>
 void factor_rows(Exec const& exec, Reflections<T> const& h) {
   for (Index j = 0; j < h.count; ++j) {
-    for_each_row("dashi::portable::qr", exec, 1, MakeReflection<T>{h, j});
+    for_each_row("dashi::portable::qr", exec, 1, h.length, MakeReflection<T>{h, j});
     if (j + 1 < h.count) {
-      for_each_row("dashi::portable::qr", exec, h.count - j - 1, ReflectRowsBehind<T>{h, j});
+      for_each_row("dashi::portable::qr", exec, h.count - j - 1, h.length,
+                   ReflectRowsBehind<T>{h, j});
     }
   }
 }

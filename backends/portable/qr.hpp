@@ -66,9 +66,9 @@ void qr(Exec const& exec, linalg::QrCall<T> const& call) {
   transpose_into(exec, call.a, call.lda, call.m, call.n, rows.data(), call.m, scale);
   Reflections<T> const h{k, call.m, rows.data(), tau.data()};
   for (Index j = 0; j < k; ++j) {
-    for_each_row("dashi::portable::qr", exec, 1, MakeReflection<T>{h, j});
+    for_each_row("dashi::portable::qr", exec, 1, call.m, MakeReflection<T>{h, j});
     if (j + 1 < call.n) {
-      for_each_row("dashi::portable::qr", exec, call.n - j - 1, ReflectRowsBehind<T>{h, j});
+      for_each_row("dashi::portable::qr", exec, call.n - j - 1, call.m, ReflectRowsBehind<T>{h, j});
     }
   }
   WorkMatrix<T, Exec> const basis("dashi::qr", static_cast<std::size_t>(k),
@@ -88,7 +88,7 @@ void qr(Exec const& exec, linalg::QrCall<T> const& call) {
           q_rows[j * m + j] = T{1};
         }
       });
-  for_each_row("dashi::portable::qr", exec, k, ReflectBackward<T>{h, q_rows});
+  for_each_row("dashi::portable::qr", exec, k, k * m, ReflectBackward<T>{h, q_rows});
   transpose_into(exec, static_cast<T const*>(q_rows), m, k, m, call.q, call.ldq, T{1});
   exec.fence("dashi::portable::qr");
 }

@@ -70,7 +70,16 @@ inline constexpr bool is_host_space =
 namespace detail {
 
 template <class Exec, class Kernel>
-void for_each_row_on_host(char const* label, Exec const& exec, Index count, Kernel const& kernel) {
+void for_each_row_on_host(char const* label, Exec const& exec, Index count, Index work,
+                          Kernel const& kernel) {
+  constexpr Index worth_all_threads = 32768;
+  if (count == 1 || count * work < worth_all_threads) {
+    exec.fence(label);
+    for (Index i = 0; i < count; ++i) {
+      kernel(HostRowTeam{}, i);
+    }
+    return;
+  }
   Kokkos::parallel_for(label, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, count),
                        [=](Index i) { kernel(HostRowTeam{}, i); });
 }
@@ -88,11 +97,13 @@ void for_each_row_on_device(char const* label, Exec const& exec, Index count,
 
 }  // namespace detail
 
-/// Calls kernel(team, i) for i in [0, count), each with a team of its own; asynchronous.
+/// Calls kernel(team, i) for i in [0, count), each with a team of its own; asynchronous. `work` is
+/// about the number of elements that one call touches: little work stays on one thread of a host.
 template <class Exec, class Kernel>
-void for_each_row(char const* label, Exec const& exec, Index count, Kernel const& kernel) {
+void for_each_row(char const* label, Exec const& exec, Index count, Index work,
+                  Kernel const& kernel) {
   if constexpr (is_host_space<Exec>) {
-    detail::for_each_row_on_host(label, exec, count, kernel);
+    detail::for_each_row_on_host(label, exec, count, work, kernel);
   } else {
     detail::for_each_row_on_device(label, exec, count, kernel);
   }

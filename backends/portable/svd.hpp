@@ -30,10 +30,10 @@ void jacobi_sweeps(Exec const& exec, JacobiRows<T> const& rows,
   Index const steps = rows.size + rows.size % 2 - 1;
   auto const host = Kokkos::create_mirror_view(rotated);
   for (int sweep = 0; sweep < most_sweeps; ++sweep) {
-    for_each_row("dashi::portable::svd", exec, rows.size, JacobiNorms<T>{rows});
+    for_each_row("dashi::portable::svd", exec, rows.size, rows.size, JacobiNorms<T>{rows});
     Kokkos::deep_copy(exec, rotated, 0);
     for (Index step = 0; step < steps; ++step) {
-      for_each_row("dashi::portable::svd", exec, pairs, JacobiStep<T>{rows, step});
+      for_each_row("dashi::portable::svd", exec, pairs, 4 * rows.size, JacobiStep<T>{rows, step});
     }
     Kokkos::deep_copy(exec, host, rotated);
     exec.fence("dashi::portable::svd");
@@ -103,7 +103,7 @@ void complete_basis(Exec const& exec, Index size, T* x, std::vector<Index> const
   Kokkos::parallel_for(
       "dashi::portable::svd", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, size),
       KOKKOS_LAMBDA(Index i) { q[i * size + i] = T{1}; });
-  for_each_row("dashi::portable::svd", exec, size, ReflectBackward<T>{h, q});
+  for_each_row("dashi::portable::svd", exec, size, size * size, ReflectBackward<T>{h, q});
   for (Index i = valid; i < size; ++i) {
     Kokkos::deep_copy(exec, row(x, order[static_cast<std::size_t>(i)]), row(q, i));
   }
@@ -170,15 +170,17 @@ void svd(Exec const& exec, linalg::SvdCall<T> const& call) {
                            roundoff * std::sqrt(static_cast<T>(size)),
                            tiny};
   jacobi_sweeps(exec, rows, rotated);
-  for_each_row("dashi::portable::svd", exec, size, JacobiNorms<T>{rows});
+  for_each_row("dashi::portable::svd", exec, size, size, JacobiNorms<T>{rows});
 
   auto const host_squares = Kokkos::create_mirror_view(squares);
   Kokkos::deep_copy(exec, host_squares, squares);
   exec.fence("dashi::portable::svd");
   std::vector<Index> order(n);
   std::iota(order.begin(), order.end(), Index{0});
-  std::stable_sort(order.begin(), order.end(), [&](Index p, Index q) {
-    return host_squares(static_cast<std::size_t>(p)) > host_squares(static_cast<std::size_t>(q));
+  std::sort(order.begin(), order.end(), [&](Index p, Index q) {
+    T const first = host_squares(static_cast<std::size_t>(p));
+    T const second = host_squares(static_cast<std::size_t>(q));
+    return first != second ? first > second : p < q;
   });
   WorkVector<Index, Exec> const device_order("dashi::svd", n);
   WorkVector<T, Exec> const norms("dashi::svd", n);
@@ -215,7 +217,7 @@ void svd(Exec const& exec, linalg::SvdCall<T> const& call) {
             to[i * length + e] = from[permutation[i] * size + e];
           }
         });
-    for_each_row("dashi::portable::svd", exec, size, ReflectBackward<T>{h, to});
+    for_each_row("dashi::portable::svd", exec, size, size * length, ReflectBackward<T>{h, to});
     SvdFactors<T>{size, length, x.data(), permutation, norms.data(), to}.write(
         exec, call.u, call.ldu, call.vt, call.ldvt, tall);
   }

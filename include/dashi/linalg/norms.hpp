@@ -10,39 +10,65 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 namespace dashi::linalg {
 
 namespace detail {
 
-/// Partial results of norms, kept by the context.
+/// Partial results of norms, kept by the context: doubles, or bits of numbers.
 template <class Exec>
 struct NormPartials {
   static constexpr Index most = 1024;
-  Kokkos::View<double*, typename Exec::memory_space> device{"dashi::norms", most};
-  typename Kokkos::View<double*, typename Exec::memory_space>::HostMirror host =
+  Kokkos::View<std::uint64_t*, typename Exec::memory_space> device{"dashi::norms", most};
+  typename Kokkos::View<std::uint64_t*, typename Exec::memory_space>::HostMirror host =
       Kokkos::create_mirror_view(device);
 };
 
+/// As integers the bits of magnitudes have the order of the numbers, infinity and NaN come last.
+template <class T>
 struct LargestMagnitude {
-  /// NaN wins, whichever side it stands on.
-  KOKKOS_INLINE_FUNCTION static double join(double a, double b) { return a > b || a != a ? a : b; }
-  KOKKOS_INLINE_FUNCTION double term(double x) const { return Kokkos::fabs(x); }
+  using Partial = typename FloatFormat<T>::Bits;
+  KOKKOS_INLINE_FUNCTION static Partial join(Partial a, Partial b) { return a > b ? a : b; }
+  KOKKOS_INLINE_FUNCTION Partial term(T x) const {
+    return __builtin_bit_cast(Partial, x) & FloatFormat<T>::magnitude_mask;
+  }
 };
 
+template <class T>
 struct SumOfSquares {
+  using Partial = double;
   double scale;
   KOKKOS_INLINE_FUNCTION static double join(double a, double b) { return a + b; }
-  KOKKOS_INLINE_FUNCTION double term(double x) const { return x * scale * (x * scale); }
+  KOKKOS_INLINE_FUNCTION double term(T x) const {
+    double const scaled = convert<double>(x) * scale;
+    return scaled * scaled;
+  }
 };
+
+/// Joins the terms of contiguous numbers into lanes, number j into lane j mod 16.
+template <Index Lanes, class T, class Reduction>
+KOKKOS_INLINE_FUNCTION void join_run(Reduction const& reduction, T const* x, Index count,
+                                     typename Reduction::Partial* lane) {
+  Index j = 0;
+  for (; j + Lanes <= count; j += Lanes) {
+    for (Index l = 0; l < Lanes; ++l) {
+      lane[l] = Reduction::join(lane[l], reduction.term(x[j + l]));
+    }
+  }
+  for (Index l = 0; j < count; ++j, ++l) {
+    lane[l] = Reduction::join(lane[l], reduction.term(x[j]));
+  }
+}
 
 /// Joins lanes, blocks of elements and at last the blocks, in an order that depends on the extents
 /// only. Row-major order; a block is a run of that order.
 template <class Exec, class T, class Reduction>
-double reduce_matrix(Exec const& exec, NormPartials<Exec> const& partials, Operand<T> const& a,
-                     Reduction const& reduction) {
-  constexpr Index lanes = 8;
+typename Reduction::Partial reduce_matrix(Exec const& exec, NormPartials<Exec> const& partials,
+                                          Operand<T const> const& a, Reduction const& reduction) {
+  using Partial = typename Reduction::Partial;
+  constexpr Index lanes = 16;
   constexpr Index least = 4096;
   Index const count = a.rows * a.cols;
   Index const wanted = (count + NormPartials<Exec>::most - 1) / NormPartials<Exec>::most;
@@ -51,26 +77,16 @@ double reduce_matrix(Exec const& exec, NormPartials<Exec> const& partials, Opera
   T const* const data = a.data;
   Index const cols = a.cols;
   Index const ld = a.ld;
-  auto const out = partials.device;
+  std::uint64_t* const out = partials.device.data();
   Kokkos::parallel_for(
       "dashi::linalg::norm", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, blocks),
       KOKKOS_LAMBDA(Index b) {
-        double lane[lanes] = {};
-        Index at = b * block;
-        Index const end = at + block < count ? at + block : count;
-        while (at < end) {
+        Partial lane[lanes] = {};
+        Index const end = b * block + block < count ? b * block + block : count;
+        for (Index at = b * block; at < end;) {
           Index const col = at % cols;
           Index const run = cols - col < end - at ? cols - col : end - at;
-          T const* const x = data + at / cols * ld + col;
-          Index j = 0;
-          for (; j + lanes <= run; j += lanes) {
-            for (Index l = 0; l < lanes; ++l) {
-              lane[l] = Reduction::join(lane[l], reduction.term(convert<double>(x[j + l])));
-            }
-          }
-          for (Index l = 0; j < run; ++j, ++l) {
-            lane[l] = Reduction::join(lane[l], reduction.term(convert<double>(x[j])));
-          }
+          join_run<lanes>(reduction, data + at / cols * ld + col, run, lane);
           at += run;
         }
         for (Index half = lanes / 2; half > 0; half /= 2) {
@@ -78,19 +94,31 @@ double reduce_matrix(Exec const& exec, NormPartials<Exec> const& partials, Opera
             lane[l] = Reduction::join(lane[l], lane[l + half]);
           }
         }
-        out(b) = lane[0];
+        if constexpr (std::is_same_v<Partial, double>) {
+          out[b] = __builtin_bit_cast(std::uint64_t, lane[0]);
+        } else {
+          out[b] = lane[0];
+        }
       });
   Kokkos::deep_copy(exec, partials.host, partials.device);
   exec.fence("dashi::linalg::norm");
-  double* const sums = partials.host.data();
+  Partial part[NormPartials<Exec>::most] = {};
+  for (Index b = 0; b < blocks; ++b) {
+    std::uint64_t const bits = partials.host.data()[b];
+    if constexpr (std::is_same_v<Partial, double>) {
+      part[b] = __builtin_bit_cast(double, bits);
+    } else {
+      part[b] = static_cast<Partial>(bits);
+    }
+  }
   for (Index left = blocks; left > 1;) {
     Index const half = (left + 1) / 2;
     for (Index i = 0; i + half < left; ++i) {
-      sums[i] = Reduction::join(sums[i], sums[i + half]);
+      part[i] = Reduction::join(part[i], part[i + half]);
     }
     left = half;
   }
-  return blocks > 0 ? sums[0] : 0.0;
+  return part[0];
 }
 
 template <class Exec, class Provider, class View>
@@ -110,7 +138,9 @@ template <class Exec, class Provider, class View>
 double max_norm(Context<Exec, Provider>& ctx, View const& view) {
   auto const a = detail::norm_operand(ctx, view);
   auto const& partials = ctx.attachments().template get<detail::NormPartials<Exec>>();
-  return detail::reduce_matrix(ctx.exec(), partials, a, detail::LargestMagnitude{});
+  using T = typename View::non_const_value_type;
+  return convert<double>(__builtin_bit_cast(
+      T, detail::reduce_matrix(ctx.exec(), partials, a, detail::LargestMagnitude<T>{})));
 }
 
 /// The root of the sum of squares, added in double in a fixed tree; a second pass is made when the
@@ -119,8 +149,9 @@ template <class Exec, class Provider, class View>
 double frobenius_norm(Context<Exec, Provider>& ctx, View const& view) {
   auto const a = detail::norm_operand(ctx, view);
   auto const& partials = ctx.attachments().template get<detail::NormPartials<Exec>>();
+  using T = typename View::non_const_value_type;
   double const sum =
-      detail::reduce_matrix(ctx.exec(), partials, a, detail::SumOfSquares{.scale = 1});
+      detail::reduce_matrix(ctx.exec(), partials, a, detail::SumOfSquares<T>{.scale = 1});
   if (sum > 1e-280 && sum < 1e300) {
     return std::sqrt(sum);
   }
@@ -132,7 +163,7 @@ double frobenius_norm(Context<Exec, Provider>& ctx, View const& view) {
   std::frexp(largest, &exponent);
   int const shift = std::min(-exponent, 1000);  // 2^-exponent of a subnormal number is infinite
   double const scaled = detail::reduce_matrix(
-      ctx.exec(), partials, a, detail::SumOfSquares{.scale = std::ldexp(1.0, shift)});
+      ctx.exec(), partials, a, detail::SumOfSquares<T>{.scale = std::ldexp(1.0, shift)});
   return std::ldexp(std::sqrt(scaled), -shift);
 }
 
