@@ -39,9 +39,9 @@ struct MultiplyAdds {
     using Shape = kernels::detail::TileShape<float, Bytes>;
     for (Index task = begin; task < end; ++task) {
       for (int repeat = 0; repeat < 64; ++repeat) {
-        kernels::detail::multiply_rows<Lanes<float, Shape::lanes>, 2, Shape::queries, 1,
-                                       Shape::queries>(1, depth, 0, data, data, Shape::keys,
-                                                       out + task * 512, Shape::keys, repeat > 0);
+        kernels::detail::multiply_rows<Lanes<float, Shape::lanes>, 2, Shape::queries>(
+            kernels::detail::LeftFactor<float>{data, 1, Shape::queries, depth}, data, Shape::keys,
+            out + task * 512, Shape::keys, repeat > 0);
       }
     }
   }

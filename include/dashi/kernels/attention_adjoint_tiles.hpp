@@ -19,7 +19,7 @@ namespace dashi::kernels::detail {
 /// A thread's scratch, in numbers; sizes hold for every width of registers.
 template <class Real>
 struct AttentionAdjointTile {
-  static constexpr Index most_queries = 12;
+  static constexpr Index most_queries = 24;
   static constexpr Index most_keys = 32;
   Index keys, queries, cols;
   Index packed_keys, packed_values, key_rows;
@@ -28,7 +28,7 @@ struct AttentionAdjointTile {
 
   KOKKOS_INLINE_FUNCTION AttentionAdjointTile(Index tokens, Index head_size)
       : keys((tokens + 31) / 32 * 32),
-        queries((tokens + 15) / 16 * 16 + 16),  // whole groups of 12 and of 6
+        queries((tokens + 15) / 16 * 16 + 32),  // whole groups of 24 and of 12
         cols((head_size + 15) / 16 * 16) {
     packed_keys = 0;
     packed_values = packed_keys + keys * cols;
@@ -61,35 +61,40 @@ struct AttentionAdjointKernel {
   Index tokens, heads, head_size;
   Real scale;
   Index tasks;
-  Index workers;
+  TaskCounter counter;
   Real* scratch;
+  Index unit = 1;  // for LeftFactor: a 1 that the compiler does not know
 
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void tile(Index begin, Index end) const {
     using Shape = TileShape<Real, Bytes>;
     Layout const layout(tokens, head_size);
     for (Index worker = begin; worker < end; ++worker) {
-      for (Index task = worker; task < tasks; task += workers) {
+      for (Index task = counter.claim(); task < tasks; task = counter.claim()) {
         head<Lanes<Real, Shape::lanes>, Shape>(task, layout, scratch + worker * layout.total);
       }
     }
   }
 
 private:
+  /// Queries that meet some keys at a time: enough to make loading and storing dk and dv cheap.
+  template <class Shape>
+  static constexpr Index group = 2 * Shape::queries;
+
   template <class Vector, class Shape>
   KOKKOS_FORCEINLINE_FUNCTION void head(Index task, Layout const& layout, Real* memory) const {
     Index const sample = task / heads;
     Index const column = (task - sample * heads) * head_size;
     Index const row = sample * tokens;
     Index const cols = round_up(head_size, Shape::lanes);
-    Index const padded = round_up(tokens, Shape::queries);
+    Index const padded = round_up(tokens, group<Shape>);
     pack<Shape>(row, column, task, cols, padded, layout, memory);
     for (Index key = 0; key < tokens; key += Shape::keys) {
       for (Index i = 0; i < Shape::keys * cols; ++i) {
         memory[layout.dk + i] = 0;
         memory[layout.dv + i] = 0;
       }
-      for (Index query = 0; query < padded; query += Shape::queries) {
+      for (Index query = 0; query < padded; query += group<Shape>) {
         block<Vector, Shape>(key, query, cols, layout, memory);
       }
       Index const count = tokens - key < Shape::keys ? tokens - key : Shape::keys;
@@ -108,14 +113,14 @@ private:
     T const* const from_k = k.row(row) + column;
     T const* const from_v = v.row(row) + column;
     T const* const from_g = d_out.row(row) + column;
-    pack_transposed<Shape::keys>(from_k, k.stride, tokens, head_size, Real(1),
+    pack_transposed<Shape::keys>(from_k, k.stride, tokens, keys, head_size, Real(1),
                                  memory + layout.packed_keys);
-    pack_transposed<Shape::keys>(from_v, v.stride, tokens, head_size, Real(1),
+    pack_transposed<Shape::keys>(from_v, v.stride, tokens, keys, head_size, Real(1),
                                  memory + layout.packed_values);
     pack_rows(from_k, k.stride, tokens, head_size, keys, cols, Real(1), memory + layout.key_rows);
-    pack_transposed<Shape::queries>(from_q, q.stride, tokens, head_size, scale,
+    pack_transposed<Shape::queries>(from_q, q.stride, tokens, padded, head_size, scale,
                                     memory + layout.packed_queries);
-    pack_transposed<Shape::queries>(from_g, d_out.stride, tokens, head_size, Real(1),
+    pack_transposed<Shape::queries>(from_g, d_out.stride, tokens, padded, head_size, Real(1),
                                     memory + layout.packed_d_out);
     pack_rows(from_q, q.stride, tokens, head_size, padded, cols, scale, memory + layout.query_rows);
     pack_rows(from_g, d_out.stride, tokens, head_size, padded, cols, Real(1),
@@ -139,25 +144,33 @@ private:
                                          Real* memory) const {
     Real* const p = memory + layout.p;
     Real* const ds = memory + layout.ds;
-    multiply_rows<Vector, 2, Shape::queries, 1, Shape::queries>(
-        1, head_size, 0, memory + layout.packed_queries + query * head_size,
-        memory + layout.packed_keys + key * head_size, Shape::keys, p, Shape::keys, false);
-    multiply_rows<Vector, 2, Shape::queries, 1, Shape::queries>(
-        1, head_size, 0, memory + layout.packed_d_out + query * head_size,
-        memory + layout.packed_values + key * head_size, Shape::keys, ds, Shape::keys, false);
+    for (Index part = 0; part < group<Shape>; part += Shape::queries) {
+      Index const from = (query + part) * head_size;
+      multiply_rows<Vector, 2, Shape::queries>(
+          LeftFactor<Real>{memory + layout.packed_queries + from, 1, Shape::queries, head_size},
+          memory + layout.packed_keys + key * head_size, Shape::keys, p + part * Shape::keys,
+          Shape::keys, false);
+      multiply_rows<Vector, 2, Shape::queries>(
+          LeftFactor<Real>{memory + layout.packed_d_out + from, 1, Shape::queries, head_size},
+          memory + layout.packed_values + key * head_size, Shape::keys, ds + part * Shape::keys,
+          Shape::keys, false);
+    }
     softmax_adjoint<Shape>(key, memory + layout.log_sums + query, memory + layout.deltas + query, p,
                            ds);
     for (Index m = 0; m < Shape::keys; m += Shape::key_rows) {
-      multiply_columns<Vector, Shape::key_rows, 1, Shape::keys>(
-          cols, 1, Shape::queries, 0, p + m, memory + layout.d_out_rows + query * cols,
-          memory + layout.dv + m * cols, true);
-      multiply_columns<Vector, Shape::key_rows, 1, Shape::keys>(
-          cols, 1, Shape::queries, 0, ds + m, memory + layout.query_rows + query * cols,
-          memory + layout.dk + m * cols, true);
+      multiply_columns<Vector, Shape::key_rows>(
+          cols, LeftFactor<Real>{p + m, 1, Shape::keys, group<Shape>},
+          memory + layout.d_out_rows + query * cols, 0, memory + layout.dv + m * cols, true);
+      multiply_columns<Vector, Shape::key_rows>(
+          cols, LeftFactor<Real>{ds + m, 1, Shape::keys, group<Shape>},
+          memory + layout.query_rows + query * cols, 0, memory + layout.dk + m * cols, true);
     }
-    multiply_columns<Vector, Shape::queries, Shape::keys, 1>(
-        cols, 1, Shape::keys, 0, ds, memory + layout.key_rows + key * cols,
-        memory + layout.dq + query * cols, key > 0);
+    for (Index part = 0; part < group<Shape>; part += Shape::queries) {
+      multiply_columns<Vector, Shape::queries>(
+          cols, LeftFactor<Real>{ds + part * Shape::keys, Shape::keys * unit, 1, Shape::keys},
+          memory + layout.key_rows + key * cols, 0, memory + layout.dq + (query + part) * cols,
+          key > 0);
+    }
   }
 
   /// p: scores, becomes the probabilities; ds: gradient of p, becomes that of the scores.
@@ -168,7 +181,7 @@ private:
     for (Index j = 0; j < Shape::keys; ++j) {
       present[j] = key + j < tokens ? Real(0) : -Kokkos::Experimental::infinity_v<Real>;
     }
-    for (Index r = 0; r < Shape::queries; ++r) {
+    for (Index r = 0; r < group<Shape>; ++r) {
       Real const log_sum = log_sums[r];
       Real const delta = deltas[r];
       Real weight[static_cast<std::size_t>(Shape::keys)];
@@ -202,12 +215,12 @@ void attention_adjoint_by_tiles(Exec const& exec, Arena& scratch,
   Index const threads = exec.concurrency();
   auto const memory = scratch.vector<Real, Exec>(
       threads * AttentionAdjointTile<Real>::numbers(sizes.tokens, sizes.head_size));
-  Index const workers = std::min(threads, tasks);
-  run_tasks(
-      "dashi::kernels::attention_adjoint", exec, workers,
-      AttentionAdjointKernel<T>{a.q, a.k, a.v, a.out, a.d_out, a.log_sum_exp.data(), a.dq, a.dk,
-                                a.dv, sizes.tokens, sizes.heads, sizes.head_size,
-                                static_cast<Real>(sizes.scale), tasks, workers, memory.data()});
+  auto const ticket = scratch.vector<Index, Exec>(1);
+  run_tasks("dashi::kernels::attention_adjoint", exec, std::min(threads, tasks),
+            AttentionAdjointKernel<T>{a.q, a.k, a.v, a.out, a.d_out, a.log_sum_exp.data(), a.dq,
+                                      a.dk, a.dv, sizes.tokens, sizes.heads, sizes.head_size,
+                                      static_cast<Real>(sizes.scale), tasks,
+                                      task_counter(exec, ticket.data()), memory.data()});
 }
 
 }  // namespace dashi::kernels::detail

@@ -40,12 +40,11 @@ struct RegisterRows {
       high.store(to + (Count - 1) * stride + Vector::size);
     }
   }
-  /// Row m += a[m * RowStride] b.
-  template <int RowStride>
-  KOKKOS_FORCEINLINE_FUNCTION void multiply_add(Real const* a, Vector const& b_low,
+  /// Row m += a[m * stride] b.
+  KOKKOS_FORCEINLINE_FUNCTION void multiply_add(Real const* a, Index stride, Vector const& b_low,
                                                 Vector const& b_high) {
-    before.template multiply_add<RowStride>(a, b_low, b_high);
-    Vector const factor = Vector::splat(a[(Count - 1) * RowStride]);
+    before.multiply_add(a, stride, b_low, b_high);
+    Vector const factor = Vector::splat(a[(Count - 1) * stride]);
     low = low + factor * b_low;
     if constexpr (Vectors == 2) {
       high = high + factor * b_high;
@@ -59,16 +58,23 @@ struct RegisterRows<Vector, Vectors, 0> {
   KOKKOS_FORCEINLINE_FUNCTION void zero() {}
   KOKKOS_FORCEINLINE_FUNCTION void load(Real const*, Index) {}
   KOKKOS_FORCEINLINE_FUNCTION void store(Real*, Index) const {}
-  template <int RowStride>
-  KOKKOS_FORCEINLINE_FUNCTION void multiply_add(Real const*, Vector const&, Vector const&) {}
+  KOKKOS_FORCEINLINE_FUNCTION void multiply_add(Real const*, Index, Vector const&, Vector const&) {}
 };
 
-/// C (Count rows of Vectors vectors) = or += A B. A(m, k) = a[m * RowStride + k * DepthStride];
-/// after each of `pieces` runs of `depth` values of k, a moves on by `jump` more; B's rows are ldb
-/// apart throughout.
-template <class Vector, int Vectors, int Count, int RowStride, int DepthStride>
-KOKKOS_FORCEINLINE_FUNCTION void multiply_rows(Index pieces, Index depth, Index jump,
-                                               typename Vector::Element const* a,
+/// A(m, k) = data[m * row_stride + k * depth_stride] for k < depth, then `jump` further on for the
+/// next `depth`, `pieces` times. A row stride other than 1 must not be a constant that the compiler
+/// sees: it would load whole vectors for single numbers.
+template <class Real>
+struct LeftFactor {
+  Real const* data;
+  Index row_stride, depth_stride, depth;
+  Index pieces = 1;
+  Index jump = 0;
+};
+
+/// C (Count rows of Vectors vectors, ldc apart) = or += A B; B's rows are ldb apart.
+template <class Vector, int Vectors, int Count>
+KOKKOS_FORCEINLINE_FUNCTION void multiply_rows(LeftFactor<typename Vector::Element> const& factor,
                                                typename Vector::Element const* b, Index ldb,
                                                typename Vector::Element* c, Index ldc,
                                                bool accumulate) {
@@ -78,37 +84,42 @@ KOKKOS_FORCEINLINE_FUNCTION void multiply_rows(Index pieces, Index depth, Index 
   } else {
     rows.zero();
   }
-  for (Index piece = 0; piece < pieces; ++piece) {
-    for (Index k = 0; k < depth; ++k) {
+  typename Vector::Element const* a = factor.data;
+  for (Index piece = 0; piece < factor.pieces; ++piece) {
+    for (Index k = 0; k < factor.depth; ++k) {
       Vector const low = Vector::load(b);
       if constexpr (Vectors == 2) {
         Vector const high = Vector::load(b + Vector::size);
-        rows.template multiply_add<RowStride>(a, low, high);
+        rows.multiply_add(a, factor.row_stride, low, high);
       } else {
-        rows.template multiply_add<RowStride>(a, low, low);
+        rows.multiply_add(a, factor.row_stride, low, low);
       }
-      a += DepthStride;
+      a += factor.depth_stride;
       b += ldb;
     }
-    a += jump;
+    a += factor.jump;
   }
   rows.store(c, ldc);
 }
 
-/// The same for C of `cols` columns, a multiple of the vector's size.
-template <class Vector, int Count, int RowStride, int DepthStride>
-KOKKOS_FORCEINLINE_FUNCTION void multiply_columns(Index cols, Index pieces, Index depth, Index jump,
-                                                  typename Vector::Element const* a,
-                                                  typename Vector::Element const* b,
-                                                  typename Vector::Element* c, bool accumulate) {
+/// The same for C of `cols` columns, a multiple of the vector's size. B comes in panels of two
+/// vectors of columns, the last perhaps of one, `panel_rows` rows each; panel_rows = 0: B is one
+/// matrix of `cols` columns.
+template <class Vector, int Count>
+KOKKOS_FORCEINLINE_FUNCTION void multiply_columns(
+    Index cols, LeftFactor<typename Vector::Element> const& factor,
+    typename Vector::Element const* b, Index panel_rows, typename Vector::Element* c,
+    bool accumulate) {
+  constexpr Index two = 2 * Vector::size;
   Index j = 0;
-  for (; j + 2 * Vector::size <= cols; j += 2 * Vector::size) {
-    multiply_rows<Vector, 2, Count, RowStride, DepthStride>(pieces, depth, jump, a, b + j, cols,
-                                                            c + j, cols, accumulate);
+  for (; j + two <= cols; j += two) {
+    multiply_rows<Vector, 2, Count>(factor, panel_rows == 0 ? b + j : b + j * panel_rows,
+                                    panel_rows == 0 ? cols : two, c + j, cols, accumulate);
   }
   if (j < cols) {
-    multiply_rows<Vector, 1, Count, RowStride, DepthStride>(pieces, depth, jump, a, b + j, cols,
-                                                            c + j, cols, accumulate);
+    multiply_rows<Vector, 1, Count>(factor, panel_rows == 0 ? b + j : b + j * panel_rows,
+                                    panel_rows == 0 ? cols : Index{Vector::size}, c + j, cols,
+                                    accumulate);
   }
 }
 

@@ -11,12 +11,15 @@ namespace dashi::kernels::detail {
 
 constexpr Index round_up(Index count, Index unit) { return (count + unit - 1) / unit * unit; }
 
-/// Groups of Width rows, each [cols][Width]: element (c, row) beside the next row's.
+/// Groups of Width rows, each [cols][Width]: element (c, row) beside the next row's. padded_rows is
+/// a multiple of Width.
 template <int Width, class T, class Real>
 KOKKOS_FORCEINLINE_FUNCTION void pack_transposed(T const* from, Index stride, Index rows,
-                                                 Index cols, Real factor, Real* to) {
-  for (Index first = 0; first < rows; first += Width) {
-    Index const count = rows - first < Width ? rows - first : Width;
+                                                 Index padded_rows, Index cols, Real factor,
+                                                 Real* to) {
+  for (Index first = 0; first < padded_rows; first += Width) {
+    Index const left = rows > first ? rows - first : 0;
+    Index const count = left < Width ? left : Width;
     for (Index r = 0; r < count; ++r) {
       T const* const row = from + (first + r) * stride;
       for (Index c = 0; c < cols; ++c) {
@@ -47,6 +50,18 @@ KOKKOS_FORCEINLINE_FUNCTION void pack_rows(T const* from, Index stride, Index ro
       to[c] = 0;
     }
     to += padded_cols;
+  }
+}
+
+/// Panels of Width columns, the last perhaps narrower, each [padded_rows][its columns].
+template <int Width, class T, class Real>
+KOKKOS_FORCEINLINE_FUNCTION void pack_panels(T const* from, Index stride, Index rows, Index cols,
+                                             Index padded_rows, Index padded_cols, Real* to) {
+  for (Index j = 0; j < padded_cols; j += Width) {
+    Index const width = padded_cols - j < Width ? padded_cols - j : Width;
+    Index const left = cols > j ? cols - j : 0;
+    pack_rows(from + j, stride, rows, left < width ? left : width, padded_rows, width, Real(1), to);
+    to += padded_rows * width;
   }
 }
 

@@ -49,17 +49,17 @@ struct AttentionKernel {
   Index tokens, heads, head_size;
   Real scale;
   Index tasks;
-  Index workers;
+  TaskCounter counter;
   Real* scratch;
+  Index unit = 1;  // for LeftFactor: a 1 that the compiler does not know
 
-  /// Worker w takes the tasks w, w + workers, ...: which worker does a task changes no bit.
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void tile(Index begin, Index end) const {
     using Shape = TileShape<Real, Bytes>;
     Index const blocks = (tokens + attention_queries - 1) / attention_queries;
     AttentionTile<Real> const layout(tokens, head_size);
     for (Index worker = begin; worker < end; ++worker) {
-      for (Index task = worker; task < tasks; task += workers) {
+      for (Index task = counter.claim(); task < tasks; task = counter.claim()) {
         Index const head_of_sample = task / blocks;
         Index const first = (task - head_of_sample * blocks) * attention_queries;
         Index const last = first + attention_queries < tokens ? first + attention_queries : tokens;
@@ -83,16 +83,19 @@ private:
     Real* const scores = memory + layout.scores;
     Real* const queries = memory + layout.queries;
     Real* const result = memory + layout.out;
-    pack_transposed<Shape::keys>(k.row(row) + column, k.stride, tokens, head_size, Real(1), keys);
-    pack_rows(v.row(row) + column, v.stride, tokens, head_size, panels * Shape::keys, cols, Real(1),
-              values);
+    Index const padded = panels * Shape::keys;
+    pack_transposed<Shape::keys>(k.row(row) + column, k.stride, tokens, padded, head_size, Real(1),
+                                 keys);
+    pack_panels<Shape::keys>(v.row(row) + column, v.stride, tokens, head_size, padded, cols,
+                             values);
     for (Index query = first; query < last; query += Shape::queries) {
       Index const count = last - query < Shape::queries ? last - query : Shape::queries;
-      pack_transposed<Shape::queries>(q.row(row + query) + column, q.stride, count, head_size,
-                                      scale, queries);
+      pack_transposed<Shape::queries>(q.row(row + query) + column, q.stride, count, Shape::queries,
+                                      head_size, scale, queries);
       for (Index p = 0; p < panels; ++p) {
-        multiply_rows<Vector, 2, Shape::queries, 1, Shape::queries>(
-            1, head_size, 0, queries, keys + p * head_size * Shape::keys, Shape::keys,
+        multiply_rows<Vector, 2, Shape::queries>(
+            LeftFactor<Real>{queries, 1, Shape::queries, head_size},
+            keys + p * head_size * Shape::keys, Shape::keys,
             scores + p * Shape::queries * Shape::keys, Shape::keys, false);
       }
       Real sums[static_cast<std::size_t>(Shape::queries)];
@@ -103,9 +106,9 @@ private:
           log_sum_exp[head_of_sample * tokens + query + r] = top + Kokkos::log(sums[r]);
         }
       }
-      multiply_columns<Vector, Shape::queries, Shape::keys, 1>(cols, panels, Shape::keys,
-                                                               (Shape::queries - 1) * Shape::keys,
-                                                               scores, values, result, false);
+      LeftFactor<Real> const weights{
+          scores, Shape::keys * unit, 1, Shape::keys, panels, (Shape::queries - 1) * Shape::keys};
+      multiply_columns<Vector, Shape::queries>(cols, weights, values, padded, result, false);
       for (Index r = 0; r < count; ++r) {
         T* const to = out.row(row + query + r) + column;
         Real const over = Real(1) / sums[r];
@@ -176,11 +179,11 @@ void attention_by_tiles(Exec const& exec, Arena& scratch, Attention<T, Exec> con
   Index const threads = exec.concurrency();
   auto const memory = scratch.vector<Real, Exec>(
       threads * AttentionTile<Real>::numbers(sizes.tokens, sizes.head_size));
-  Index const workers = std::min(threads, tasks);
-  run_tasks("dashi::kernels::attention", exec, workers,
+  auto const ticket = scratch.vector<Index, Exec>(1);
+  run_tasks("dashi::kernels::attention", exec, std::min(threads, tasks),
             AttentionKernel<T>{a.q, a.k, a.v, a.out, a.log_sum_exp.data(), sizes.tokens,
                                sizes.heads, sizes.head_size, static_cast<Real>(sizes.scale), tasks,
-                               workers, memory.data()});
+                               task_counter(exec, ticket.data()), memory.data()});
 }
 
 }  // namespace dashi::kernels::detail

@@ -42,11 +42,10 @@ struct RowsOf : Rows<T> {
                       std::to_string(view.stride(1)) + ", expected 1");
   }
 
-  operator RowsOf<T const, Exec>() const requires(!std::is_const_v<T>) {
-    RowsOf<T const, Exec> result;
-    static_cast<Rows<T const>&>(result) = {this->data, this->rows, this->cols, this->stride};
-    return result;
-  }
+  template <class Mutable>
+    requires(!std::is_same_v<Mutable, T> && std::is_same_v<Mutable const, T>)
+  RowsOf(RowsOf<Mutable, Exec> const& other)
+      : Rows<T>{other.data, other.rows, other.cols, other.stride} {}
 
   /// Columns [first, first + count).
   RowsOf columns(Index first, Index count) const {
