@@ -3,6 +3,7 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/io/listing.hpp>
+#include <dashi/merging/alpha_scalar.hpp>
 #include <dashi/merging/ledger_file.hpp>
 #include <dashi/merging/manifest.hpp>
 #include <dashi/merging/match_members.hpp>
@@ -62,7 +63,9 @@ inline std::vector<io::TensorRef const*> refs_for(MergeMember const& member,
       missing.push_back(io::in_quotes(tensor.name));
       continue;
     }
-    if (at->second->info.shape != tensor.shape) {
+    if (at->second->info.shape != tensor.shape &&
+        !(is_alpha_scalar(tensor.name, tensor.shape) &&
+          is_alpha_scalar(tensor.name, at->second->info.shape))) {
       refuse_member(member, tensor.name, "shape-mismatch",
                     "has shape " + io::shape_text(at->second->info.shape),
                     io::shape_text(tensor.shape) + " as in the soup",
@@ -177,17 +180,23 @@ inline LedgerChange plan_change(Manifest before, std::vector<RemovedMember> remo
                         .name = names[a],
                         .keys = member.keys,
                         .metadata = {},
-                        .dtypes = {}};
+                        .dtypes = {},
+                        .vector_alphas = {}};
     for (auto const& [key, value] : member.checkpoint->metadata()) {
       if (!key.starts_with("dashi.")) {
         record.metadata.emplace(key, value);
       }
     }
-    for (io::TensorRef const* ref : change.added_refs.back()) {
-      record.dtypes.push_back(ref->info.dtype);
+    for (std::size_t t = 0; t < after.tensors.size(); ++t) {
+      io::TensorInfo const& info = change.added_refs.back()[t]->info;
+      record.dtypes.push_back(info.dtype);
+      if (is_alpha_scalar(after.tensors[t].name, info.shape) && !info.shape.empty()) {
+        record.vector_alphas.push_back(t);
+      }
     }
     after.members.push_back(std::move(record));
   }
+  after.settle_alpha_shapes();
   ledger_scale(after);
   return change;
 }

@@ -3,6 +3,7 @@
 
 #include <dashi/core/error.hpp>
 #include <dashi/io/dtype.hpp>
+#include <dashi/merging/alpha_scalar.hpp>
 #include <dashi/merging/decimal_weight.hpp>
 #include <dashi/merging/key_map.hpp>
 
@@ -53,6 +54,12 @@ struct LedgerMember {
   KeyMap keys{};     ///< their tensor names to ours; no entry for a name that stays
   std::map<std::string, std::string> metadata{};  ///< accumulate mode: the member's own
   std::vector<io::Dtype> dtypes{};                ///< accumulate mode: one for each tensor
+  /// Accumulate mode: which alpha scalars, by index in order, it stores with shape [1] and not [].
+  std::vector<std::size_t> vector_alphas{};
+
+  bool has_vector_alpha(std::size_t tensor) const {
+    return std::binary_search(vector_alphas.begin(), vector_alphas.end(), tensor);
+  }
 };
 
 /// A tensor of a soup under our name; in accumulate mode only.
@@ -84,6 +91,21 @@ struct Manifest {
     };
     std::sort(members.begin(), members.end(),
               [&](LedgerMember const& a, LedgerMember const& b) { return key(a) < key(b); });
+  }
+
+  std::size_t vector_alphas(std::size_t tensor) const {  ///< members that store it so
+    return static_cast<std::size_t>(
+        std::count_if(members.begin(), members.end(),
+                      [&](LedgerMember const& m) { return m.has_vector_alpha(tensor); }));
+  }
+
+  /// Alpha scalars have the shape [1] when all members have it, else [].
+  void settle_alpha_shapes() {
+    for (std::size_t t = 0; t < tensors.size() && !members.empty(); ++t) {
+      if (is_alpha_scalar(tensors[t].name, tensors[t].shape)) {
+        tensors[t].shape.assign(vector_alphas(t) == members.size() ? 1 : 0, 1);
+      }
+    }
   }
 };
 

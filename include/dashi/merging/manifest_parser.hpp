@@ -56,7 +56,7 @@ public:
     if (!has_mode) {
       cursor_.fail("bad-ledger", "no field 'mode'", "recompute or accumulate");
     }
-    spread_dtypes();
+    spread();
     return std::move(manifest_);
   }
 
@@ -134,12 +134,13 @@ private:
     while (cursor_.next_member(key_)) {
       manifest_.tensors.push_back({.name = key_, .shape = {}});
       dtypes_.emplace_back();
+      alphas_.emplace_back();
       cursor_.begin_object();
       while (cursor_.next_member(key_)) {
         if (key_ == "dtype") {
           parse_dtypes(dtypes_.back());
         } else if (key_ == "shape") {
-          parse_shape(manifest_.tensors.back().shape);
+          parse_shape(manifest_.tensors.back());
         } else if (key_ == "words") {
           cursor_.read_string(value_);
         } else {
@@ -168,20 +169,41 @@ private:
     }
   }
 
-  void parse_shape(std::vector<std::uint64_t>& out) {
+  void parse_shape(LedgerTensor& tensor) {
     std::uint64_t product = 1;
     cursor_.begin_array();
     while (cursor_.next_element()) {
+      if (cursor_.peek() == '[') {
+        parse_alpha_shape(tensor);
+        continue;
+      }
       std::uint64_t const extent = cursor_.read_integer(io::largest_number);
       if (extent != 0 && product > io::largest_number / extent) {
         cursor_.fail("bad-ledger", "a shape of more than 2^48 elements", "fewer");
       }
       product *= extent == 0 ? 1 : extent;
-      out.push_back(extent);
+      tensor.shape.push_back(extent);
+    }
+    if (!tensor.shape.empty() && !alphas_.back().empty()) {
+      cursor_.fail("bad-ledger", "extents beside shapes", "one shape, or one for each member");
     }
   }
 
-  void spread_dtypes() {
+  /// One of a list of shapes, one for each member.
+  void parse_alpha_shape(LedgerTensor const& tensor) {
+    std::size_t extents = 0;
+    cursor_.begin_array();
+    while (cursor_.next_element()) {
+      extents += cursor_.read_integer(io::largest_number) == 1 ? 1U : 2U;
+    }
+    if (extents > 1 || !is_alpha_scalar(tensor.name, {})) {
+      cursor_.fail("bad-ledger", "members with different shapes", "[] or [1] of an alpha scalar");
+    }
+    alphas_.back().push_back(extents == 1);
+  }
+
+  /// From tensors to members.
+  void spread() {
     std::uint64_t const members = manifest_.members.size();
     if (!dtypes_.empty() && members > most_ledger_pairs / dtypes_.size()) {
       cursor_.fail("bad-ledger",
@@ -190,6 +212,19 @@ private:
                    "at most 2^25 pairs of a member and a tensor");
     }
     for (std::size_t t = 0; t < dtypes_.size(); ++t) {
+      LedgerTensor const& tensor = manifest_.tensors[t];
+      if (alphas_[t].empty() && is_alpha_scalar(tensor.name, tensor.shape)) {
+        alphas_[t].assign(manifest_.members.size(), !tensor.shape.empty());
+      }
+      if (!alphas_[t].empty() && alphas_[t].size() != manifest_.members.size()) {
+        cursor_.fail("bad-ledger", std::to_string(alphas_[t].size()) + " shapes of one tensor",
+                     "one, or one for each member");
+      }
+      for (std::size_t m = 0; m < alphas_[t].size(); ++m) {
+        if (alphas_[t][m]) {
+          manifest_.members[m].vector_alphas.push_back(t);
+        }
+      }
       if (dtypes_[t].size() != 1 && dtypes_[t].size() != manifest_.members.size()) {
         cursor_.fail("bad-ledger", std::to_string(dtypes_[t].size()) + " dtypes of one tensor",
                      "one, or one for each member");
@@ -204,6 +239,7 @@ private:
   std::string subject_ = "dashi.ledger";
   Manifest manifest_;
   std::vector<std::vector<io::Dtype>> dtypes_;
+  std::vector<std::vector<bool>> alphas_;  // of each tensor: which members store it as [1]
   std::string key_;
   std::string value_;
 };

@@ -61,6 +61,24 @@ inline void append_dtypes(std::string& out, Manifest const& manifest, std::size_
   out += same ? "" : "]";
 }
 
+/// One shape when all members agree, else (alpha scalars) a list in the order of the members.
+inline void append_shape(std::string& out, Manifest const& manifest, std::size_t tensor) {
+  std::size_t const vectors = manifest.vector_alphas(tensor);
+  out += '[';
+  char const* comma = "";
+  if (vectors > 0 && vectors < manifest.members.size()) {
+    for (LedgerMember const& member : manifest.members) {
+      out += std::exchange(comma, ",");
+      out += member.has_vector_alpha(tensor) ? "[1]" : "[]";
+    }
+  } else {
+    for (std::uint64_t const extent : manifest.tensors[tensor].shape) {
+      out += std::exchange(comma, ",") + std::to_string(extent);
+    }
+  }
+  out += ']';
+}
+
 }  // namespace detail
 
 /// The one JSON text of a manifest: keys in order, no white space. The manifest must be canonical.
@@ -70,7 +88,8 @@ inline void append_dtypes(std::string& out, Manifest const& manifest, std::size_
 ///      "tensors":{"NAME":{"dtype":"F16","shape":[2,3],"words":"int64"}},"version":1}
 ///
 /// `keys` and `metadata` are absent when empty; `metadata`, `places` and `tensors` belong to
-/// accumulate mode.
+/// accumulate mode. Where members disagree, `dtype` is a list with one of each member, and so is
+/// the `shape` of an alpha scalar: `[[],[1]]`.
 inline std::string manifest_text(Manifest const& manifest) {
   std::string out = "{\"members\":[";
   for (LedgerMember const& member : manifest.members) {
@@ -87,12 +106,9 @@ inline std::string manifest_text(Manifest const& manifest) {
       io::append_quoted(out, manifest.tensors[t].name);
       out += ":{\"dtype\":";
       detail::append_dtypes(out, manifest, t);
-      out += ",\"shape\":[";
-      char const* comma = "";
-      for (std::uint64_t const extent : manifest.tensors[t].shape) {
-        out += std::exchange(comma, ",") + std::to_string(extent);
-      }
-      out += "],\"words\":";
+      out += ",\"shape\":";
+      detail::append_shape(out, manifest, t);
+      out += ",\"words\":";
       io::append_quoted(out, name(word_kind(manifest, scale, t)));
       out += '}';
     }

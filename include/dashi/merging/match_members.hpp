@@ -5,6 +5,7 @@
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/listing.hpp>
 #include <dashi/io/tensor_info.hpp>
+#include <dashi/merging/alpha_scalar.hpp>
 #include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/member.hpp>
 
@@ -96,12 +97,6 @@ inline void expect_all(MergeMember const& member, NamedTensors const& mine,
                      .found = std::move(found),
                      .expected = std::move(expected),
                      .advice = std::move(advice)});
-}
-
-/// LoRA tools disagree on whether the one number alpha has shape [] or [1]; nothing else is alike.
-inline bool is_alpha_scalar(std::string_view name, std::vector<std::uint64_t> const& shape) {
-  return (name == "alpha" || name.ends_with(".alpha")) &&
-         (shape.empty() || (shape.size() == 1 && shape[0] == 1));
 }
 
 inline void match_shapes(PlannedTensor& tensor, std::span<MergeMember const> members) {

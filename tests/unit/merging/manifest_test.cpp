@@ -68,6 +68,31 @@ TEST_CASE("a manifest has one text", "[merging][ledger]") {
       parse_manifest("{\"members\":[],\"mode\":\"recompute\",\"version\":1}", "s").members.empty());
 }
 
+TEST_CASE("members that disagree on the shape of alpha are told apart", "[merging][ledger]") {
+  Manifest manifest{.mode = LedgerMode::accumulate,
+                    .members = {member('a', "1", "a", {io::Dtype::f32, io::Dtype::f32}),
+                                member('b', "1", "b", {io::Dtype::f32, io::Dtype::f32})},
+                    .tensors = {{"m.alpha", {}}, {"n.alpha", {1}}}};
+  manifest.members[0].vector_alphas = {1};
+  manifest.members[1].vector_alphas = {0, 1};
+  manifest.settle_alpha_shapes();
+  std::string const good = manifest_text(manifest);
+  CHECK(good.find("\"m.alpha\":{\"dtype\":\"F32\",\"shape\":[[],[1]],") != std::string::npos);
+  CHECK(good.find("\"n.alpha\":{\"dtype\":\"F32\",\"shape\":[1],") != std::string::npos);
+  Manifest const parsed = parse_manifest(good, "s.soup");
+  CHECK(parsed.members[0].vector_alphas == std::vector<std::size_t>{1});
+  CHECK(parsed.members[1].vector_alphas == std::vector<std::size_t>{0, 1});
+  CHECK(parsed.tensors == manifest.tensors);
+  for (char const* shape : {"[[]]", "[[],[1],[1]]", "[[],[]]", "[[1],[1]]", "[[],[2]]",
+                            "[[],[1,1]]", "[[],1]", "[1,[]]", "[[],[[]]]"}) {
+    INFO(shape);
+    CHECK_THROWS_AS(parse_manifest(replaced(good, "[[],[1]]", shape), "s.soup"),
+                    dashi::FormatError);
+  }
+  CHECK_THROWS_AS(parse_manifest(replaced(good, "m.alpha", "m.beta"), "s.soup"),
+                  dashi::FormatError);
+}
+
 TEST_CASE("a manifest in any other form is refused", "[merging][ledger]") {
   std::string const good = manifest_text(sample());
   std::vector<std::string> const bad{

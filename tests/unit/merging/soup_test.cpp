@@ -253,6 +253,54 @@ TEST_CASE("key maps, copied tensors and metadata follow the members", "[merging]
   CHECK_FALSE(io::Checkpoint(f.at("out")).metadata().contains("format"));
 }
 
+TEST_CASE("alpha scalars of shape [] and [1] are alike in both modes", "[merging][soup]") {
+  Folder const folder;
+  auto const member = [&](std::string const& name, std::vector<std::uint64_t> const& shape,
+                          float value, char const* tensor = "m.alpha") {
+    return folder.write(name, {file_tensor(tensor, io::Dtype::f32, shape, std::vector{value}),
+                               file_tensor("x", io::Dtype::f32, {2}, std::vector{value, 2.0F})});
+  };
+  fs::path const scalar = member("scalar", {}, 1);
+  fs::path const vector = member("vector", {1}, 4);
+  fs::path const other = member("other", {1}, 16);
+  auto const shape = [&](Soup const& soup) {
+    soup.publish(folder.at("out"), {}, {.force = true});
+    return io::Checkpoint(folder.at("out")).find("m.alpha")->info.shape;
+  };
+  using Shape = std::vector<std::uint64_t>;
+  auto made = [&](std::string const& name, LedgerMode mode, std::vector<fs::path> const& files) {
+    std::vector<Soup::Addition> additions;
+    for (fs::path const& file : files) {
+      additions.push_back({.file = file});
+    }
+    return Soup::create(folder.at(name), mode, additions);
+  };
+  std::vector<std::string> published;
+  for (LedgerMode const mode : {LedgerMode::recompute, LedgerMode::accumulate}) {
+    Soup soup = made("soup", mode, {scalar, vector, other});
+    CHECK(shape(soup) == Shape{});
+    CHECK(folder.published(soup) == std::vector<float>{7, 2});
+    published.push_back(file_bytes(folder.at("out")));
+    CHECK(soup.verify(folder.at("out")).equal());
+    // What leaves takes its shape with it, in the ledger as well.
+    soup.remove(scalar.string());
+    CHECK(shape(soup) == Shape{1});
+    made("never", mode, {other, vector});
+    CHECK(file_bytes(folder.at("soup")) == file_bytes(folder.at("never")));
+    soup.add(scalar);
+    soup.remove(vector.string()).remove(other.string());
+    CHECK(shape(soup) == Shape{});
+    made("alone", mode, {scalar});
+    CHECK(file_bytes(folder.at("soup")) == file_bytes(folder.at("alone")));
+    CHECK(outcome([&] { soup.add(member("long", {1, 1}, 2)); }) == "65 shape-mismatch");
+    CHECK(outcome([&] { soup.add(member("name", {}, 2, "m.beta")); }) == "65 missing-tensor");
+    fs::remove(folder.at("soup"));
+    fs::remove(folder.at("never"));
+    fs::remove(folder.at("alone"));
+  }
+  CHECK(published[0] == published[1]);
+}
+
 TEST_CASE("members of different dtypes need to be told what comes out", "[merging][soup]") {
   auto const mode = GENERATE(LedgerMode::recompute, LedgerMode::accumulate);
   Folder const f;
