@@ -4,6 +4,8 @@
 #include <dashi/kernels/exact_mean.hpp>
 #include <dashi/kernels/mean_report.hpp>
 #include <dashi/kernels/mean_weights.hpp>
+#include <dashi/merging/finite_values.hpp>
+#include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/typed_values.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -17,18 +19,29 @@
 namespace dashi::merging {
 
 /// The exact weighted mean as a combination for stream_tensors(): rounded once, whatever the order.
+/// A member of weight 0 takes no part; when values must be finite, so must its values.
 class CombineMean {
 public:
   static constexpr bool as_double = false;
   static constexpr bool by_tensor = false;
 
-  explicit CombineMean(kernels::MeanWeights weights) : weights_(std::move(weights)) {}
+  CombineMean(kernels::MeanWeights weights, NonfinitePolicy nonfinite)
+      : weights_(std::move(weights)), checks_idle_(nonfinite == NonfinitePolicy::error) {}
 
   kernels::MeanReport operator()(WorkerContext& ctx, Values const& values) const {
-    return with_type(values.held_as, [&]<class In>() {
+    kernels::MeanReport report = with_type(values.held_as, [&]<class In>() {
       return with_type(values.tensor->dtype,
                        [&]<class Out>() { return mean<In, Out>(ctx, values); });
     });
+    std::uint64_t const bytes =
+        values.count * static_cast<std::uint64_t>(io::bits(values.held_as)) / 8;
+    for (std::size_t m = 0; checks_idle_ && m < values.held.size(); ++m) {
+      std::span const held(values.held[m], static_cast<std::size_t>(bytes));
+      if (weights_.values()[m] == 0 && !all_finite(values.held_as, held)) {
+        report += count_nonfinite(values.held_as, held);
+      }
+    }
+    return report;
   }
 
 private:
@@ -45,6 +58,7 @@ private:
   }
 
   kernels::MeanWeights weights_;
+  bool checks_idle_;
 };
 
 }  // namespace dashi::merging

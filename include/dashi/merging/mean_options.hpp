@@ -13,7 +13,8 @@ namespace dashi::merging {
 /// What to do with NaN and infinity in a member.
 enum class NonfinitePolicy {
   error,      ///< FormatError with the tensor, the first index and the counts
-  propagate,  ///< any NaN, or infinities of both signs, give NaN; else infinity
+  propagate,  ///< any NaN, or infinities of both signs, give NaN; else infinity. A member of weight
+              ///< 0 takes no part
 };
 
 /// What to do with a result of finite members that the output dtype cannot hold.

@@ -38,10 +38,14 @@ inline MeanPlan plan_mean(std::vector<MergeMember> members, MergeOptions const& 
   return plan;
 }
 
+inline CombineMean combine_mean(MeanPlan const& plan) {
+  return {mean_weights(plan.sources), plan.options.nonfinite};
+}
+
 /// Computes the mean of a plan into `sink` and checks the members' digests; see stream_tensors().
 inline MeanResult stream_mean(MeanPlan const& plan, TensorSink& sink,
                               io::Progress& progress = io::no_progress()) {
-  MeanResult result = stream_tensors(plan, CombineMean(mean_weights(plan.sources)), sink, progress);
+  MeanResult result = stream_tensors(plan, combine_mean(plan), sink, progress);
   expect_sources_unchanged(plan, result.digests);
   return result;
 }
@@ -52,8 +56,7 @@ inline MeanResult stream_mean(MeanPlan const& plan, TensorSink& sink,
 inline MeanResult publish_mean(MeanPlan const& plan, std::filesystem::path const& output,
                                PublishOptions options = {},
                                io::Progress& progress = io::no_progress()) {
-  return publish_plan(plan, CombineMean(mean_weights(plan.sources)), output, std::move(options),
-                      progress);
+  return publish_plan(plan, combine_mean(plan), output, std::move(options), progress);
 }
 
 }  // namespace dashi::merging

@@ -332,6 +332,22 @@ TEST_CASE("NaN and infinity are refused with member, tensor, first index and cou
   CHECK(result.report.infinite_inputs == 2);
 }
 
+TEST_CASE("a member of weight 0 takes no part but must be finite as well") {
+  Folder const folder;
+  float const nan = std::numeric_limits<float>::quiet_NaN();
+  float const infinity = std::numeric_limits<float>::infinity();
+  auto members = float_members(folder, {{1, 2, 3, 4}, {5, nan, -infinity, nan}, {3, 4, 5, 6}});
+  members[1].weight = parse_weight("0");
+  CHECK_THROWS_MATCHES(
+      publish_mean(plan_mean(members), folder / "out.safetensors"), FormatError,
+      MessageMatches(ContainsSubstring("m1.safetensors: tensor 'x' element 1: 2 NaN and 1 inf")));
+  MeanResult const result = publish_mean(
+      plan_mean(members, {.nonfinite = NonfinitePolicy::propagate}), folder / "out.safetensors");
+  CHECK(read_values<float>(io::Checkpoint(folder / "out.safetensors"), "x") ==
+        std::vector<float>{2, 3, 4, 5});
+  CHECK(result.report.nan_inputs + result.report.infinite_inputs == 0);
+}
+
 TEST_CASE("a refusal leaves no worker waiting for a part that is skipped") {
   Folder const folder;
   std::vector<float> bad(3000, 1);
