@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <map>
+#include <vector>
 
 namespace cli {
 
@@ -68,8 +70,65 @@ void expect_writable(std::filesystem::path const& output, io::CheckpointOutput c
   }
 }
 
+PlannedWork work_of(merging::MergePlan const& plan) {
+  return {.bytes_to_read = plan.bytes_to_read,
+          .bytes_to_write = plan.bytes_to_write,
+          .chunks = plan.layout.chunks.size(),
+          .threads = plan.layout.workers,
+          .peak_memory = plan.peak_memory};
+}
+
+TimeEstimate estimate(PlannedWork const& work, io::InputFile const& sample) {
+  constexpr std::uint64_t block = std::uint64_t{1} << 20;
+  constexpr std::uint64_t most_blocks = 32;
+  constexpr double most_seconds = 0.2;
+  constexpr double assumed_rate = 1e9;  // of a file that is too small to tell
+  std::uint64_t const blocks = sample.size() / block;
+  std::uint64_t const reads = std::min(blocks, most_blocks);
+  std::vector<std::byte> buffer(reads > 0 ? block : 0);
+  TimeEstimate out{.seconds = 0, .rate = assumed_rate, .probed = 0};
+  Stopwatch const watch;
+  for (std::uint64_t i = 0; i < reads && watch.seconds() < most_seconds; ++i) {
+    sample.read_exact(blocks * i / reads * block, buffer);
+    out.probed += block;
+    out.rate = static_cast<double>(out.probed) / std::max(watch.seconds(), 1e-9);
+  }
+  out.seconds = static_cast<double>(work.bytes_to_read + work.bytes_to_write) / out.rate;
+  return out;
+}
+
+std::string text_of(PlannedWork const& work, TimeEstimate const& time, Session const& session) {
+  std::string const source =
+      time.probed > 0
+          ? fmt::format("at which {} of an input were read just now", io::format_bytes(time.probed))
+          : "assumed, because the inputs are too small to tell";
+  return row("read", io::format_bytes(work.bytes_to_read)) +
+         row("write", io::format_bytes(work.bytes_to_write)) +
+         row("work",
+             fmt::format("{} chunk{} with {} thread{}", grouped(work.chunks),
+                         work.chunks == 1 ? "" : "s", work.threads, work.threads == 1 ? "" : "s")) +
+         row("memory",
+             fmt::format("{} of buffers; limit {} (--mem)", io::format_bytes(work.peak_memory),
+                         io::format_bytes(session.memory()))) +
+         row("time", fmt::format("about {:.2g} s, at {:.2f} GB/s, the rate {}", time.seconds,
+                                 time.rate * 1e-9, source));
+}
+
+void add_work(Json& object, PlannedWork const& work) {
+  object["bytes_read"] = work.bytes_to_read;
+  object["bytes_written"] = work.bytes_to_write;
+  object["peak_memory"] = work.peak_memory;
+  object["threads"] = work.threads;
+  object["chunks"] = work.chunks;
+}
+
+void add_time(Json& object, TimeEstimate const& time) {
+  object["estimated_seconds"] = time.seconds;
+  object["estimated_rate"] = time.rate;
+}
+
 std::string text_of(merging::MergePlan const& plan, std::filesystem::path const& output,
-                    Session const& session) {
+                    TimeEstimate const& time, Session const& session) {
   std::string out = fmt::format("plan: {} of {} checkpoint{} into {}\n", plan.method, plan.members,
                                 plan.members == 1 ? "" : "s", dashi::escaped(output.string()));
   for (std::size_t m = 0; m < plan.members; ++m) {
@@ -89,12 +148,7 @@ std::string text_of(merging::MergePlan const& plan, std::filesystem::path const&
     out += row("dtype", fmt::format("{}: {} tensors, {} parameters", change, grouped(kind.tensors),
                                     grouped(kind.elements)));
   }
-  out += row("read", io::format_bytes(plan.bytes_to_read));
-  out += row("write", io::format_bytes(plan.bytes_to_write));
-  out += row("memory", fmt::format("{} of buffers with {} threads; limit {} (--mem)",
-                                   io::format_bytes(plan.peak_memory), plan.layout.workers,
-                                   io::format_bytes(session.memory())));
-  return out;
+  return out + text_of(work_of(plan), time, session);
 }
 
 Json json_of(merging::MergePlan const& plan, std::filesystem::path const& output) {
@@ -116,14 +170,10 @@ Json json_of(merging::MergePlan const& plan, std::filesystem::path const& output
                        {"to", io::name(tensor.dtype)},
                        {"averaged", tensor.averaged}});
   }
-  return {{"method", plan.method},
-          {"members", members},
-          {"output", output.string()},
-          {"bytes_read", plan.bytes_to_read},
-          {"bytes_written", plan.bytes_to_write},
-          {"peak_memory", plan.peak_memory},
-          {"threads", plan.layout.workers},
-          {"tensors", tensors}};
+  Json out{{"method", plan.method}, {"members", members}, {"output", output.string()}};
+  add_work(out, work_of(plan));
+  out["tensors"] = tensors;
+  return out;
 }
 
 Json counts_of(Session& session, merging::MergeResult const& result, bool saturate) {

@@ -85,13 +85,16 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments,
 
 dashi::ExitStatus plan_only(Session& session, Arguments const& arguments,
                             merging::MergePlan const& plan) {
-  std::string text = text_of(plan, arguments.output.path, session);
+  TimeEstimate const time =
+      estimate(work_of(plan), plan.sources.front().checkpoint->files().front().file());
+  std::string text = text_of(plan, arguments.output.path, time, session);
   if (arguments.method == "greedy") {
     text += row("greedy", "the plan is that of all members; the scores decide which are kept");
   }
   session.say(text);
   if (session.options.json) {
     Json object = json_of(plan, arguments.output.path);
+    add_time(object, time);
     object["verb"] = "merge";
     object["dry_run"] = true;
     session.report(object);

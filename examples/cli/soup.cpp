@@ -215,26 +215,34 @@ dashi::ExitStatus plan_publication(Session& session, Arguments const& arguments,
   object["dry_run"] = true;
   if (soup.mode() == merging::LedgerMode::recompute) {
     merging::MergePlan const plan = soup.plan_publication(options);
-    session.say(text_of(plan, output, session));
+    TimeEstimate const time =
+        estimate(work_of(plan), plan.sources.front().checkpoint->files().front().file());
+    session.say(text_of(plan, output, time, session));
     if (session.options.json) {
       object["plan"] = json_of(plan, output);
+      add_time(object["plan"], time);
     }
   } else {
     merging::LedgerPublication const plan =
         merging::plan_ledger_publication(soup.manifest(), options, arguments.ledger);
-    std::uint64_t bytes = 0;
+    merging::LedgerFile const ledger(arguments.ledger);
+    PlannedWork work{.bytes_to_read = ledger.file().size(),
+                     .bytes_to_write = 0,
+                     .chunks = merging::ledger_slices(ledger).size(),
+                     .threads = merging::ledger_workers(options.workers, options.memory_budget),
+                     .peak_memory = 0};
     for (io::TensorSpec const& spec : plan.specs) {
-      bytes += io::tensor_bytes(spec, arguments.output.path);
+      work.bytes_to_write += io::tensor_bytes(spec, arguments.output.path);
     }
-    std::uint64_t const read = std::filesystem::file_size(arguments.ledger);
+    work.peak_memory = static_cast<std::uint64_t>(work.threads) * merging::ledger_worker_bytes;
+    TimeEstimate const time = estimate(work, ledger.file());
     session.say("plan: publish " + dashi::escaped(arguments.ledger) + " as " +
                 dashi::escaped(arguments.output.path) + "\n" + member_lines(soup.manifest()) +
-                row("tensors", grouped(plan.specs.size())) + row("read", io::format_bytes(read)) +
-                row("write", io::format_bytes(bytes)));
-    object["plan"] = {{"output", arguments.output.path},
-                      {"tensors", plan.specs.size()},
-                      {"bytes_read", read},
-                      {"bytes_written", bytes}};
+                row("tensors", grouped(plan.specs.size())) + text_of(work, time, session));
+    Json& planned = object["plan"];
+    planned = {{"output", arguments.output.path}, {"tensors", plan.specs.size()}};
+    add_work(planned, work);
+    add_time(planned, time);
   }
   session.report(object);
   return dashi::ExitStatus::success;

@@ -93,7 +93,19 @@ class Means(Merges):
                          {name: (["F16", "F16"], "F32", True) for name in SHAPES} |
                          {"position_ids": (["I64", "I64"], "I64", False)})
         self.assertEqual(plan["bytes_read"], 2 * self.json("inspect", "a.safetensors")["bytes"])
-        self.assertIn("matches", self.merge("a.safetensors", "b.safetensors", options=["--dry-run"]))
+        self.assertGreaterEqual(plan["chunks"], 1)
+        self.assertGreaterEqual(plan["threads"], 1)
+        self.assertGreater(plan["peak_memory"], 0)
+        self.assertAlmostEqual(plan["estimated_seconds"] * plan["estimated_rate"],
+                               plan["bytes_read"] + plan["bytes_written"], delta=1)
+        text = self.merge("a.safetensors", "b.safetensors", options=["--dry-run"])
+        for row in ("matches", "read", "write", r"work +1 chunk with \d+ thread", "memory",
+                    r"time +about \S+ s, at 1.00 GB/s, the rate assumed"):
+            self.assertRegex(text, rf"(?m)^  {row}")
+        write_safetensors(self.path("large.safetensors"), {"x": ("F16", [1 << 21], bytes(1 << 22))})
+        large = self.merge("large.safetensors", options=["--dry-run"], out="x")
+        self.assertRegex(large, r"(?m)^  time .* at which 4.19 MB of an input were read just now$")
+        self.path("large.safetensors").unlink()
         self.assertEqual(self.contents(), before)
         self.refuse("a.safetensors", out="b.safetensors", options=["--dry-run"], status=73, code="cannot-create")
 

@@ -196,6 +196,13 @@ class Answers(Soups):
             self.assertEqual((plan["entering"], plan["leaving"]), ([], ["b.safetensors"]))
             self.dashi("--dry-run", "soup", "replace", ledger, "--old", "a.safetensors", "--new", "c.safetensors")
             self.assertIn("out.safetensors", self.dashi("--dry-run", "soup", "publish", ledger, "out.safetensors"))
+            plan = self.json("--dry-run", "soup", "publish", ledger, "out.safetensors")["plan"]
+            for key in ("bytes_read", "bytes_written", "peak_memory", "threads", "chunks", "estimated_seconds",
+                        "estimated_rate"):
+                self.assertGreater(plan[key], 0, key)
+            text = self.dashi("--dry-run", "soup", "publish", ledger, "out.safetensors")
+            for row in ("read", "write", r"work +\d+ chunks? with \d+ thread", "memory", "time +about"):
+                self.assertRegex(text, rf"(?m)^  {row}")
             self.dashi("--dry-run", "soup", "verify", ledger)
             self.assertEqual(self.contents(), before)
 

@@ -12,6 +12,7 @@
 #include <dashi/merging/ledger_file.hpp>
 #include <dashi/merging/ledger_options.hpp>
 #include <dashi/merging/ledger_publication.hpp>
+#include <dashi/merging/ledger_slices.hpp>
 #include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/stream_tensors.hpp>
 #include <dashi/merging/sum_chunk.hpp>
@@ -19,7 +20,6 @@
 
 #include <Kokkos_Core.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -45,16 +45,16 @@ public:
         loaded_(plan.specs.size()) {}
 
   MergeResult run() {
-    std::vector<Part> const parts = cut();
+    std::vector<LedgerSlice> const slices = ledger_slices(ledger_);
     std::vector<Worker> workers;
     int const team = ledger_workers(options_.workers, options_.memory_budget);
     for (int w = 0; w < team; ++w) {
       workers.emplace_back();
     }
     progress_.start(ledger_.file().size() - ledger_.layout().data_begin());
-    run_chunks(parts.size(), team, [&](int w, std::uint64_t at) {
+    run_chunks(slices.size(), team, [&](int w, std::uint64_t at) {
       FloatingEnvironment const environment;
-      one_part(workers[static_cast<std::size_t>(w)], parts[static_cast<std::size_t>(at)]);
+      one_slice(workers[static_cast<std::size_t>(w)], slices[static_cast<std::size_t>(at)]);
     });
     ledger_.file().expect_unchanged();
     for (std::size_t t = 0; t < loaded_.size(); ++t) {
@@ -69,13 +69,6 @@ public:
   }
 
 private:
-  static constexpr std::uint64_t part_elements = std::uint64_t{1} << 16;
-
-  struct Part {
-    std::size_t tensor;
-    std::uint64_t first;
-    std::size_t count;
-  };
   struct Worker {
     Worker() : context(Kokkos::Serial(Kokkos::NewInstance{})), chunk(context) {}
     Worker(Worker&& other) noexcept : context(std::move(other.context)), chunk(context) {}
@@ -84,21 +77,7 @@ private:
     std::vector<std::uint64_t> out;
   };
 
-  std::vector<Part> cut() const {
-    std::vector<Part> parts;
-    for (std::size_t t = 0; t < plan_.specs.size(); ++t) {
-      std::uint64_t const count = ledger_.layout().kinds()[t] == WordKind::copied
-                                      ? ledger_.layout().find(LedgerPart::copy, t)->bytes()
-                                      : ledger_.manifest().tensors[t].elements();
-      for (std::uint64_t first = 0; first < count; first += part_elements) {
-        parts.push_back(
-            {t, first, static_cast<std::size_t>(std::min(part_elements, count - first))});
-      }
-    }
-    return parts;
-  }
-
-  void one_part(Worker& worker, Part const& part) {
+  void one_slice(Worker& worker, LedgerSlice const& part) {
     worker.out.resize(part.count);
     std::span<std::byte> const room = std::as_writable_bytes(std::span(worker.out));
     if (ledger_.layout().kinds()[part.tensor] == WordKind::copied) {
@@ -119,7 +98,7 @@ private:
     progress_.advance(part.count * (worker.chunk.kind() == WordKind::int64 ? 8 : 16));
   }
 
-  void note_loaded(Part const& part, SparseCounts const& counts) {
+  void note_loaded(LedgerSlice const& part, SparseCounts const& counts) {
     if (counts.spilled + counts.zeros > 0) {
       std::scoped_lock const lock(mutex_);
       loaded_[part.tensor].spilled += counts.spilled;
@@ -165,7 +144,7 @@ private:
   }
 
   template <class Out>
-  void note(Part const& part, kernels::MeanReport const& report, Out* out) {
+  void note(LedgerSlice const& part, kernels::MeanReport const& report, Out* out) {
     using F = FloatFormat<Out>;
     if (options_.overflow == OverflowPolicy::saturate) {
       for (std::size_t i = 0; i < part.count; ++i) {
