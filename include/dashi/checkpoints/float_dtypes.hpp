@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/core/expects.hpp>
 #include <dashi/core/float_types.hpp>
 #include <dashi/io/dtype.hpp>
+#include <dashi/io/with_dtype.hpp>
 
+#include <cstddef>
 #include <string>
+#include <utility>
 
 namespace dashi::checkpoints {
 
@@ -40,18 +42,8 @@ inline std::string convertible_names() {
 /// Calls body.template operator()<T>() with the C++ type of a convertible dtype.
 template <class Body>
 decltype(auto) with_float_type(io::Dtype dtype, Body&& body) {
-  switch (dtype) {
-    case io::Dtype::f64: return body.template operator()<double>();
-    case io::Dtype::f16: return body.template operator()<Float16>();
-    case io::Dtype::bf16: return body.template operator()<BFloat16>();
-    case io::Dtype::f8_e4m3: return body.template operator()<Float8E4M3>();
-    case io::Dtype::f8_e5m2: return body.template operator()<Float8E5M2>();
-    case io::Dtype::f8_e4m3fnuz: return body.template operator()<Float8E4M3Fnuz>();
-    case io::Dtype::f8_e5m2fnuz: return body.template operator()<Float8E5M2Fnuz>();
-    default:
-      DASHI_EXPECTS(dtype == io::Dtype::f32, "the dtype must be convertible");
-      return body.template operator()<float>();
-  }
+  return io::with_dtype<float, BFloat16, Float16, double, Float8E4M3, Float8E5M2, Float8E4M3Fnuz,
+                        Float8E5M2Fnuz>(dtype, std::forward<Body>(body));
 }
 
 }  // namespace dashi::checkpoints

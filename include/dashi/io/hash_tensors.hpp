@@ -3,6 +3,7 @@
 
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/digest.hpp>
+#include <dashi/io/largest_first.hpp>
 #include <dashi/io/progress.hpp>
 
 #include <algorithm>
@@ -24,8 +25,8 @@ namespace dashi::io {
 ///
 /// `threads` (at least 1) share the tensors, largest first; each holds one buffer of 1 MiB and no
 /// more. One tensor is hashed by one thread, because a hash is a chain. `look(tensor, bytes)` is
-/// shown every part, from any thread. Throws what reading and looking throw; then the other
-/// threads stop at their next part.
+/// shown every part, from any thread. Throws what reading and looking throw first, in
+/// that order of tensors; threads at later tensors stop at their next part.
 template <class... Hashes, class Look>
 std::tuple<std::vector<TensorDigestOf<Hashes>>...> hash_tensors(Checkpoint const& checkpoint,
                                                                 std::size_t threads,
@@ -35,32 +36,30 @@ std::tuple<std::vector<TensorDigestOf<Hashes>>...> hash_tensors(Checkpoint const
   auto const& tensors = checkpoint.tensors();
   std::tuple<std::vector<TensorDigestOf<Hashes>>...> digests{
       std::vector<TensorDigestOf<Hashes>>(tensors.size())...};
-  std::vector<std::size_t> order(tensors.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return tensors[a].info.bytes() > tensors[b].info.bytes();
-  });
-  std::uint64_t total = 0;
+  std::vector<std::uint64_t> sizes;
   for (TensorRef const& tensor : tensors) {
-    total += tensor.info.bytes();
+    sizes.push_back(tensor.info.bytes());
   }
-  progress.start(total);
+  std::vector<std::size_t> const order = largest_first(sizes);
+  progress.start(std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0}));
 
   std::atomic<std::size_t> next{0};
-  std::atomic<bool> failed{false};
+  constexpr std::size_t none = static_cast<std::size_t>(-1);
+  std::atomic<std::size_t> failed{none};  // the first in the order: what is thrown does not vary
   std::exception_ptr error;
   std::mutex error_mutex;
   auto const work = [&]() noexcept {
+    std::size_t at = none;
     try {
       std::vector<std::byte> buffer;
       std::tuple<Hashes...> hashes;
-      for (std::size_t at = next++; at < order.size(); at = next++) {
+      for (at = next++; at < order.size(); at = next++) {
         TensorRef const& tensor = tensors[order[at]];
         std::uint64_t const size = tensor.info.bytes();
         buffer.resize(static_cast<std::size_t>(
             std::max<std::uint64_t>(buffer.size(), std::min(block, size))));
         for (std::uint64_t offset = 0; offset < size; offset += block) {
-          if (failed) {
+          if (failed < at) {
             return;
           }
           auto const part =
@@ -77,7 +76,8 @@ std::tuple<std::vector<TensorDigestOf<Hashes>>...> hash_tensors(Checkpoint const
       }
     } catch (...) {
       std::lock_guard const lock(error_mutex);
-      if (!failed.exchange(true)) {
+      if (at < failed || !error) {
+        failed = std::min(at, failed.load());
         error = std::current_exception();
       }
     }

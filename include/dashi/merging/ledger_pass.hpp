@@ -5,8 +5,10 @@
 #include <dashi/core/error.hpp>
 #include <dashi/core/floating_environment.hpp>
 #include <dashi/io/digest.hpp>
+#include <dashi/io/largest_first.hpp>
 #include <dashi/io/output_file.hpp>
 #include <dashi/io/progress.hpp>
+#include <dashi/io/with_dtype.hpp>
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/ledger_change.hpp>
 #include <dashi/merging/ledger_file.hpp>
@@ -65,7 +67,7 @@ public:
     for (LedgerTensor const& tensor : tensors) {
       sizes.push_back(tensor.elements());
     }
-    std::vector<std::size_t> const order = largest_first(sizes);
+    std::vector<std::size_t> const order = io::largest_first(sizes);
     progress_.start(members_.bytes());
     if (first_member() > 0) {  // what leaves need not look like what comes: only its digest counts
       members_.scan_removed(team);
@@ -186,11 +188,7 @@ private:
           good = report.nan_inputs + report.infinite_inputs == 0;
         }
       };
-      switch (dtype) {
-        case io::Dtype::f16: with.template operator()<Float16>(); break;
-        case io::Dtype::bf16: with.template operator()<BFloat16>(); break;
-        default: with.template operator()<float>(); break;
-      }
+      io::with_dtype<Float16, BFloat16, float>(dtype, with);
     }
     if (!good && leaves) {
       members_.refuse_forged(

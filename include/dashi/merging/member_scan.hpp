@@ -4,6 +4,7 @@
 #include <dashi/core/error.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/digest.hpp>
+#include <dashi/io/hash_tensors.hpp>
 #include <dashi/io/listing.hpp>
 #include <dashi/io/progress.hpp>
 #include <dashi/kernels/mean_report.hpp>
@@ -13,21 +14,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace dashi::merging {
-
-/// Indices of `sizes`, largest first: the order in which few threads finish soonest.
-inline std::vector<std::size_t> largest_first(std::vector<std::uint64_t> const& sizes) {
-  std::vector<std::size_t> order(sizes.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
-  return order;
-}
 
 /// Counts what is not finite in a whole tensor and throws the FormatError about it.
 [[noreturn]] inline void refuse_nonfinite(io::Checkpoint const& checkpoint,
@@ -55,41 +48,18 @@ inline std::vector<std::size_t> largest_first(std::vector<std::uint64_t> const& 
 }
 
 /// Digest of a member's content, from one pass that also refuses values that are not finite
-/// (FormatError; `check_finite`). Each worker reads whole tensors through a buffer of 1 MiB.
+/// (FormatError; `check_finite`). See io::hash_tensors() for threads and memory.
 inline std::string scan_member(io::Checkpoint const& checkpoint, int workers, bool check_finite,
                                io::Progress& progress = io::no_progress()) {
-  constexpr std::uint64_t block = std::uint64_t{1} << 20;
-  auto const& tensors = checkpoint.tensors();
-  std::vector<std::uint64_t> sizes;
-  for (io::TensorRef const& ref : tensors) {
-    sizes.push_back(ref.info.bytes());
-  }
-  std::vector<std::size_t> const order = largest_first(sizes);
-  int const team = worker_count(workers);
-  std::vector<std::vector<std::byte>> buffers(static_cast<std::size_t>(team));
-  std::vector<io::TensorDigest> digests(tensors.size());
-  progress.start(checkpoint.bytes());
-  run_chunks(order.size(), team, [&](int worker, std::uint64_t at) {
-    std::size_t const t = order[static_cast<std::size_t>(at)];
-    io::TensorRef const& ref = tensors[t];
-    std::vector<std::byte>& buffer = buffers[static_cast<std::size_t>(worker)];
-    buffer.resize(
-        std::max(buffer.size(), static_cast<std::size_t>(std::min(block, ref.info.bytes()))));
-    io::Sha256 hash;
-    for (std::uint64_t offset = 0; offset < ref.info.bytes(); offset += block) {
-      auto const part = std::span(buffer).first(
-          static_cast<std::size_t>(std::min(block, ref.info.bytes() - offset)));
-      checkpoint.read(ref, offset, part);
-      if (check_finite && !all_finite(ref.info.dtype, part)) {
-        refuse_nonfinite(checkpoint, ref);
-      }
-      hash.update(part);
-      progress.advance(part.size());
+  auto const look = [&](io::TensorRef const& ref, std::span<std::byte const> part) {
+    if (check_finite && !all_finite(ref.info.dtype, part)) {
+      refuse_nonfinite(checkpoint, ref);
     }
-    digests[t] = {ref.info.name, ref.info.dtype, ref.info.shape, hash.finish()};
-  });
+  };
+  auto digests = io::hash_tensors<io::Sha256>(
+      checkpoint, static_cast<std::size_t>(worker_count(workers)), progress, look);
   checkpoint.expect_unchanged();
-  return io::member_digest(std::move(digests));
+  return io::member_digest(std::get<0>(std::move(digests)));
 }
 
 }  // namespace dashi::merging

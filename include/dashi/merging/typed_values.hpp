@@ -7,6 +7,7 @@
 #include <dashi/core/float_types.hpp>
 #include <dashi/core/tensor.hpp>
 #include <dashi/io/dtype.hpp>
+#include <dashi/io/with_dtype.hpp>
 #include <dashi/kernels/convert.hpp>
 #include <dashi/merging/match_members.hpp>
 
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 namespace dashi::merging {
 
@@ -36,14 +38,7 @@ struct Values {
 /// Calls body.template operator()<T>() with the C++ type of an averaged dtype.
 template <class Body>
 decltype(auto) with_type(io::Dtype dtype, Body&& body) {
-  switch (dtype) {
-    case io::Dtype::f16: return body.template operator()<Float16>();
-    case io::Dtype::bf16: return body.template operator()<BFloat16>();
-    case io::Dtype::f32: return body.template operator()<float>();
-    default:
-      DASHI_EXPECTS(dtype == io::Dtype::f64, "only F16, BF16, F32 and F64 are averaged");
-      return body.template operator()<double>();
-  }
+  return io::with_dtype<Float16, BFloat16, float, double>(dtype, std::forward<Body>(body));
 }
 
 /// A view of host memory that holds values of T.
