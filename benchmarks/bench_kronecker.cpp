@@ -222,7 +222,6 @@ int main(int argc, char** argv) {
     add_fuse(rows, ctx, blocks == nullptr ? 28 : std::atoi(blocks));
   }
   rows.run();
-  rows.print("kronecker");
   for (std::size_t i = 0; i + 1 < rows.rows().size(); ++i) {
     if (rows.row(i).name.rfind("base ", 0) == 0) {
       std::printf("over the frozen layer, %s: %.3f planned, %.3f merged, %.3f factored\n",
@@ -231,5 +230,6 @@ int main(int argc, char** argv) {
                   rows.row(i + 3).median() / rows.row(i).median());
     }
   }
+  rows.print("kronecker");
   return 0;
 }

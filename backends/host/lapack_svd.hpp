@@ -43,8 +43,9 @@ void lapack_svd_all(Exec const& exec, std::span<linalg::SvdCall<T> const> calls)
   };
   std::vector<std::size_t> order(calls.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t i, std::size_t j) { return cost(i) > cost(j); });
+  std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
+    return cost(i) != cost(j) ? cost(i) > cost(j) : i < j;
+  });
   auto const threads = static_cast<std::size_t>(exec.concurrency());
   std::size_t together = order.size();
   while (together % threads != 0 && side(order[together - 1]) >= narrow_side) {

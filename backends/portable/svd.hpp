@@ -177,8 +177,10 @@ void svd(Exec const& exec, linalg::SvdCall<T> const& call) {
   exec.fence("dashi::portable::svd");
   std::vector<Index> order(n);
   std::iota(order.begin(), order.end(), Index{0});
-  std::stable_sort(order.begin(), order.end(), [&](Index p, Index q) {
-    return host_squares(static_cast<std::size_t>(p)) > host_squares(static_cast<std::size_t>(q));
+  std::sort(order.begin(), order.end(), [&](Index p, Index q) {
+    T const first = host_squares(static_cast<std::size_t>(p));
+    T const second = host_squares(static_cast<std::size_t>(q));
+    return first != second ? first > second : p < q;
   });
   WorkVector<Index, Exec> const device_order("dashi::svd", n);
   WorkVector<T, Exec> const norms("dashi::svd", n);

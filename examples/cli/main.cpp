@@ -46,6 +46,7 @@ void add_verbs(CLI::App& app, Session& session) {
   cli::add_soup(app, session);
   cli::add_merge(app, session);
   cli::add_demo(app, session);
+  cli::add_bench(app, session);
 }
 
 /// Verbs below `app` at the place where the command line stopped making sense.

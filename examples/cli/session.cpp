@@ -80,15 +80,15 @@ void Session::warn_all(std::vector<std::string> const& texts) {
   }
 }
 
-void Session::start_kokkos() {
+void Session::start_kokkos(int threads) {
   if (!state_->kokkos) {
-    // The streaming engine brings its own threads; a pool beside them would only spin. Kokkos asks
-    // OpenMP for a full team once, whatever the settings say.
+    // A pool beside the streaming engine's threads would only spin. Kokkos asks OpenMP for a full
+    // team once, whatever the settings say.
 #if defined(_OPENMP)
-    ::omp_set_num_threads(1);
+    ::omp_set_num_threads(threads);
 #endif
     Kokkos::InitializationSettings settings;
-    settings.set_num_threads(1).set_disable_warnings(true);
+    settings.set_num_threads(threads).set_disable_warnings(true);
     state_->kokkos.emplace(settings);
   }
 }

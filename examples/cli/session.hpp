@@ -62,8 +62,9 @@ public:
   void warn(std::string const& text);
   void warn_all(std::vector<std::string> const& texts);
 
-  /// Starts Kokkos; the verbs that compute call it first.
-  void start_kokkos();
+  /// Starts Kokkos; the verbs that compute call it first. The streaming verbs bring threads of
+  /// their own and want one of Kokkos.
+  void start_kokkos(int threads = 1);
   /// After a signal, unfinished temporary files beside this output are removed.
   void will_write(std::filesystem::path const& output);
 

@@ -14,5 +14,6 @@ void add_reshard(CLI::App& app, Session& session);
 void add_soup(CLI::App& app, Session& session);
 void add_merge(CLI::App& app, Session& session);
 void add_demo(CLI::App& app, Session& session);
+void add_bench(CLI::App& app, Session& session);
 
 }  // namespace cli

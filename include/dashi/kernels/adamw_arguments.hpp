@@ -28,7 +28,7 @@ struct AdamWTensor {
   VectorOf<Master, Exec> second_moment;  ///< 0 at the start
   VectorOf<Master, Exec> average;  ///< moving average of the parameter, its copy at the start;
                                    ///< empty for none
-  VectorOf<Shadow, Exec> shadow;  ///< the parameter rounded for use in a model; empty for none
+  VectorOf<Shadow, Exec> shadow;   ///< the parameter rounded for use in a model; empty for none
 };
 
 }  // namespace dashi::kernels

@@ -9,7 +9,6 @@
 #include <dashi/kernels/attention_tiles.hpp>
 
 #include <cstddef>
-#include <utility>
 
 namespace dashi::kernels {
 
@@ -23,6 +22,7 @@ std::size_t attention_scratch_bytes(Context<Exec, Provider> const& ctx, Index to
     measuring.template vector<AccumulatorOf<T>, Exec>(
         ctx.exec().concurrency() *
         detail::AttentionTile<AccumulatorOf<T>>::numbers(tokens, head_size));
+    measuring.template vector<Index, Exec>(1);
     return measuring.peak();
   } else {
     return 0;
@@ -38,6 +38,7 @@ std::size_t attention_adjoint_scratch_bytes(Context<Exec, Provider> const& ctx, 
     measuring.template vector<AccumulatorOf<T>, Exec>(
         ctx.exec().concurrency() *
         detail::AttentionAdjointTile<AccumulatorOf<T>>::numbers(tokens, head_size));
+    measuring.template vector<Index, Exec>(1);
     return measuring.peak();
   } else {
     return 0;
@@ -75,13 +76,10 @@ void attention(Context<Exec, Provider>& ctx, Attention<T, Exec> const& a) {
 template <class T, class Exec, class Provider>
 void attention_adjoint(Context<Exec, Provider>& ctx, AttentionAdjoint<T, Exec> const& a) {
   auto const sizes = detail::attention_sizes(a, a.q);
-  for (auto const& [matrix, name] :
-       {std::pair<Rows<T const>, char const*>{a.k, "k of attention_adjoint"},
-        {a.v, "v of attention_adjoint"},
-        {a.out, "out of attention_adjoint"},
-        {a.d_out, "d_out of attention_adjoint"}}) {
-    detail::expect_extents(matrix, name, a.q.rows, a.q.cols);
-  }
+  detail::expect_extents(a.k, "k of attention_adjoint", a.q.rows, a.q.cols);
+  detail::expect_extents(a.v, "v of attention_adjoint", a.q.rows, a.q.cols);
+  detail::expect_extents(a.out, "out of attention_adjoint", a.q.rows, a.q.cols);
+  detail::expect_extents(a.d_out, "d_out of attention_adjoint", a.q.rows, a.q.cols);
   detail::expect_extents(a.dq, "dq of attention_adjoint", a.q.rows, a.q.cols);
   detail::expect_extents(a.dk, "dk of attention_adjoint", a.q.rows, a.q.cols);
   detail::expect_extents(a.dv, "dv of attention_adjoint", a.q.rows, a.q.cols);

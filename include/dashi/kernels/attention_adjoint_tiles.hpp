@@ -61,7 +61,7 @@ struct AttentionAdjointKernel {
   Index tokens, heads, head_size;
   Real scale;
   Index tasks;
-  Index workers;
+  TaskCounter counter;
   Real* scratch;
   Index unit = 1;  // for LeftFactor: a 1 that the compiler does not know
 
@@ -70,7 +70,7 @@ struct AttentionAdjointKernel {
     using Shape = TileShape<Real, Bytes>;
     Layout const layout(tokens, head_size);
     for (Index worker = begin; worker < end; ++worker) {
-      for (Index task = worker; task < tasks; task += workers) {
+      for (Index task = counter.claim(); task < tasks; task = counter.claim()) {
         head<Lanes<Real, Shape::lanes>, Shape>(task, layout, scratch + worker * layout.total);
       }
     }
@@ -215,12 +215,12 @@ void attention_adjoint_by_tiles(Exec const& exec, Arena& scratch,
   Index const threads = exec.concurrency();
   auto const memory = scratch.vector<Real, Exec>(
       threads * AttentionAdjointTile<Real>::numbers(sizes.tokens, sizes.head_size));
-  Index const workers = std::min(threads, tasks);
-  run_tasks(
-      "dashi::kernels::attention_adjoint", exec, workers,
-      AttentionAdjointKernel<T>{a.q, a.k, a.v, a.out, a.d_out, a.log_sum_exp.data(), a.dq, a.dk,
-                                a.dv, sizes.tokens, sizes.heads, sizes.head_size,
-                                static_cast<Real>(sizes.scale), tasks, workers, memory.data()});
+  auto const ticket = scratch.vector<Index, Exec>(1);
+  run_tasks("dashi::kernels::attention_adjoint", exec, std::min(threads, tasks),
+            AttentionAdjointKernel<T>{a.q, a.k, a.v, a.out, a.d_out, a.log_sum_exp.data(), a.dq,
+                                      a.dk, a.dv, sizes.tokens, sizes.heads, sizes.head_size,
+                                      static_cast<Real>(sizes.scale), tasks,
+                                      task_counter(exec, ticket.data()), memory.data()});
 }
 
 }  // namespace dashi::kernels::detail

@@ -49,18 +49,17 @@ struct AttentionKernel {
   Index tokens, heads, head_size;
   Real scale;
   Index tasks;
-  Index workers;
+  TaskCounter counter;
   Real* scratch;
   Index unit = 1;  // for LeftFactor: a 1 that the compiler does not know
 
-  /// Worker w takes the tasks w, w + workers, ...: which worker does a task changes no bit.
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void tile(Index begin, Index end) const {
     using Shape = TileShape<Real, Bytes>;
     Index const blocks = (tokens + attention_queries - 1) / attention_queries;
     AttentionTile<Real> const layout(tokens, head_size);
     for (Index worker = begin; worker < end; ++worker) {
-      for (Index task = worker; task < tasks; task += workers) {
+      for (Index task = counter.claim(); task < tasks; task = counter.claim()) {
         Index const head_of_sample = task / blocks;
         Index const first = (task - head_of_sample * blocks) * attention_queries;
         Index const last = first + attention_queries < tokens ? first + attention_queries : tokens;
@@ -180,11 +179,11 @@ void attention_by_tiles(Exec const& exec, Arena& scratch, Attention<T, Exec> con
   Index const threads = exec.concurrency();
   auto const memory = scratch.vector<Real, Exec>(
       threads * AttentionTile<Real>::numbers(sizes.tokens, sizes.head_size));
-  Index const workers = std::min(threads, tasks);
-  run_tasks("dashi::kernels::attention", exec, workers,
+  auto const ticket = scratch.vector<Index, Exec>(1);
+  run_tasks("dashi::kernels::attention", exec, std::min(threads, tasks),
             AttentionKernel<T>{a.q, a.k, a.v, a.out, a.log_sum_exp.data(), sizes.tokens,
                                sizes.heads, sizes.head_size, static_cast<Real>(sizes.scale), tasks,
-                               workers, memory.data()});
+                               task_counter(exec, ticket.data()), memory.data()});
 }
 
 }  // namespace dashi::kernels::detail

@@ -72,6 +72,7 @@ private:
   template <class C, class Elements>
   KOKKOS_FORCEINLINE_FUNCTION void step(Index row, Index at, Acc factor, T const* right,
                                         Elements count) const {
+    C::Part::prefetch(base.data == nullptr ? out.row(row) + at : base.row(row) + at);
     C result = base.data == nullptr ? C::splat(0) : C::load(base.row(row) + at, count);
     result.add_product(C::splat(factor), C::load(right, count));
     result.store(out.row(row) + at, count);

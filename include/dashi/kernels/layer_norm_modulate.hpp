@@ -3,65 +3,65 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/enabled_backends.hpp>
+#include <dashi/kernels/layer_norm_modulate_adjoint_rows.hpp>
 #include <dashi/kernels/layer_norm_modulate_rows.hpp>
 #include <dashi/kernels/layer_norm_modulate_teams.hpp>
+
+#include <cstddef>
+#include <string>
 
 namespace dashi::kernels {
 
 namespace detail {
 
+inline Index samples_of(Index rows, Index rows_per_sample, char const* name) {
+  DASHI_EXPECTS(
+      rows_per_sample > 0 && rows % rows_per_sample == 0,
+      std::string(name) + " has " + std::to_string(rows) +
+          " rows, expected a multiple of rows_per_sample = " + std::to_string(rows_per_sample));
+  return rows / rows_per_sample;
+}
+
+template <class T>
+void expect_if_given(Rows<T> const& matrix, char const* name, Index rows, Index cols) {
+  if (matrix.given()) {
+    expect_extents(matrix, name, rows, cols);
+  }
+}
+
 template <class T, class Exec>
-Index expect_consistent(LayerNormModulate<T, Exec> const& a) {
+void expect_consistent(LayerNormModulate<T, Exec> const& a) {
   Index const rows = a.x.rows;
   Index const cols = a.x.cols;
-  DASHI_EXPECTS(
-      a.rows_per_sample > 0 && rows % a.rows_per_sample == 0,
-      "x of layer_norm_modulate has " + std::to_string(rows) +
-          " rows, expected a multiple of rows_per_sample = " + std::to_string(a.rows_per_sample));
-  Index const samples = rows / a.rows_per_sample;
+  Index const samples = samples_of(rows, a.rows_per_sample, "x of layer_norm_modulate");
   expect_extents(a.y, "y of layer_norm_modulate", rows, cols);
-  auto const optional = [](auto const& matrix, char const* name, Index r, Index c) {
-    if (matrix.given()) {
-      expect_extents(matrix, name, r, c);
-    }
-  };
-  optional(a.branch, "branch of layer_norm_modulate", rows, cols);
-  optional(a.gate, "gate of layer_norm_modulate", samples, cols);
-  optional(a.scale, "scale of layer_norm_modulate", samples, cols);
-  optional(a.shift, "shift of layer_norm_modulate", samples, cols);
+  expect_if_given(a.branch, "branch of layer_norm_modulate", rows, cols);
+  expect_if_given(a.gate, "gate of layer_norm_modulate", samples, cols);
+  expect_if_given(a.scale, "scale of layer_norm_modulate", samples, cols);
+  expect_if_given(a.shift, "shift of layer_norm_modulate", samples, cols);
   if (a.branch.given()) {
     expect_extents(a.sum, "sum of layer_norm_modulate", rows, cols);
   }
   expect_size(a.mean.extent(0), "mean of layer_norm_modulate", rows);
   expect_size(a.reciprocal_deviation.extent(0), "reciprocal_deviation of layer_norm_modulate",
               rows);
-  return samples;
 }
 
 template <class T, class Exec>
 Index expect_consistent(LayerNormModulateAdjoint<T, Exec> const& a) {
   Index const rows = a.dy.rows;
   Index const cols = a.dy.cols;
-  DASHI_EXPECTS(
-      a.rows_per_sample > 0 && rows % a.rows_per_sample == 0,
-      "dy of layer_norm_modulate_adjoint has " + std::to_string(rows) +
-          " rows, expected a multiple of rows_per_sample = " + std::to_string(a.rows_per_sample));
-  Index const samples = rows / a.rows_per_sample;
+  Index const samples = samples_of(rows, a.rows_per_sample, "dy of layer_norm_modulate_adjoint");
   expect_extents(a.sum, "sum of layer_norm_modulate_adjoint", rows, cols);
   expect_extents(a.d_sum, "d_sum of layer_norm_modulate_adjoint", rows, cols);
-  auto const optional = [](auto const& matrix, char const* name, Index r, Index c) {
-    if (matrix.given()) {
-      expect_extents(matrix, name, r, c);
-    }
-  };
-  optional(a.branch, "branch of layer_norm_modulate_adjoint", rows, cols);
-  optional(a.gate, "gate of layer_norm_modulate_adjoint", samples, cols);
-  optional(a.scale, "scale of layer_norm_modulate_adjoint", samples, cols);
-  optional(a.other_d_sum, "other_d_sum of layer_norm_modulate_adjoint", rows, cols);
-  optional(a.d_branch, "d_branch of layer_norm_modulate_adjoint", rows, cols);
-  optional(a.d_gate, "d_gate of layer_norm_modulate_adjoint", samples, cols);
-  optional(a.d_scale, "d_scale of layer_norm_modulate_adjoint", samples, cols);
-  optional(a.d_shift, "d_shift of layer_norm_modulate_adjoint", samples, cols);
+  expect_if_given(a.branch, "branch of layer_norm_modulate_adjoint", rows, cols);
+  expect_if_given(a.gate, "gate of layer_norm_modulate_adjoint", samples, cols);
+  expect_if_given(a.scale, "scale of layer_norm_modulate_adjoint", samples, cols);
+  expect_if_given(a.other_d_sum, "other_d_sum of layer_norm_modulate_adjoint", rows, cols);
+  expect_if_given(a.d_branch, "d_branch of layer_norm_modulate_adjoint", rows, cols);
+  expect_if_given(a.d_gate, "d_gate of layer_norm_modulate_adjoint", samples, cols);
+  expect_if_given(a.d_scale, "d_scale of layer_norm_modulate_adjoint", samples, cols);
+  expect_if_given(a.d_shift, "d_shift of layer_norm_modulate_adjoint", samples, cols);
   DASHI_EXPECTS(a.branch.given() || !a.d_gate.given(),
                 "layer_norm_modulate_adjoint: d_gate needs branch");
   expect_size(a.mean.extent(0), "mean of layer_norm_modulate_adjoint", rows);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/kernels/layer_norm_modulate_adjoint_rows.hpp>
 #include <dashi/kernels/layer_norm_modulate_arguments.hpp>
-#include <dashi/kernels/layer_norm_modulate_rows.hpp>
 #include <dashi/kernels/run_tasks.hpp>
 
 #include <Kokkos_Core.hpp>

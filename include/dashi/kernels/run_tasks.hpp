@@ -26,6 +26,24 @@ void run_tasks(char const* label, Exec const& exec, Index count, Kernel const& k
       KOKKOS_LAMBDA(Index task) { TileRunner<Exec>::run(kernel, task, task + 1); });
 }
 
+/// Hands out the tasks 0, 1, ... of one launch to workers that keep scratch from task to task; for
+/// host spaces. Which worker does a task must change no bit of what it computes.
+struct TaskCounter {
+  Index* next;
+  KOKKOS_FORCEINLINE_FUNCTION Index claim() const {
+    return Kokkos::atomic_fetch_add(next, Index{1});
+  }
+};
+
+/// A counter at 0 once the work given to exec before is done; `memory` is one number of scratch.
+template <class Exec>
+TaskCounter task_counter(Exec const& exec, Index* memory) {
+  Kokkos::parallel_for(
+      "dashi::kernels::task_counter", Kokkos::RangePolicy<Exec>(exec, 0, 1),
+      KOKKOS_LAMBDA(int) { *memory = 0; });
+  return {memory};
+}
+
 /// A matrix cut into pieces of at most `width` elements of one row.
 struct RowPieces {
   Index cols;

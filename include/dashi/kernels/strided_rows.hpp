@@ -42,13 +42,10 @@ struct RowsOf : Rows<T> {
                       std::to_string(view.stride(1)) + ", expected 1");
   }
 
-  template <class Const>
-    requires(std::is_same_v<Const, T const> && !std::is_const_v<T>)
-  operator RowsOf<Const, Exec>() const {
-    RowsOf<Const, Exec> result;
-    static_cast<Rows<Const>&>(result) = {this->data, this->rows, this->cols, this->stride};
-    return result;
-  }
+  template <class Mutable>
+    requires(!std::is_same_v<Mutable, T> && std::is_same_v<Mutable const, T>)
+  RowsOf(RowsOf<Mutable, Exec> const& other)
+      : Rows<T>{other.data, other.rows, other.cols, other.stride} {}
 
   /// Columns [first, first + count).
   RowsOf columns(Index first, Index count) const {

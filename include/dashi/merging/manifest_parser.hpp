@@ -194,7 +194,7 @@ private:
     std::size_t extents = 0;
     cursor_.begin_array();
     while (cursor_.next_element()) {
-      extents += cursor_.read_integer(io::largest_number) == 1 ? 1 : 2;
+      extents += cursor_.read_integer(io::largest_number) == 1 ? 1U : 2U;
     }
     if (extents > 1 || !is_alpha_scalar(tensor.name, {})) {
       cursor_.fail("bad-ledger", "members with different shapes", "[] or [1] of an alpha scalar");

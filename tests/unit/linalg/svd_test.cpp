@@ -322,3 +322,35 @@ TEMPLATE_LIST_TEST_CASE("qr gives an orthonormal Q and a triangular R", "[linalg
   check_qr<TestType, double>();
   check_qr<TestType, float>();
 }
+
+#if defined(KOKKOS_ENABLE_OPENMP)
+namespace {
+
+template <class T>
+std::vector<T> portable_bits(auto&& exec, Dense<T>& a) {
+  Context<std::remove_cvref_t<decltype(exec)>, provider::Portable> ctx{exec};
+  Factors<T> f(a.rows, a.cols);
+  Dense<T> q(a.rows, std::min(a.rows, a.cols));
+  Dense<T> r(std::min(a.rows, a.cols), a.cols);
+  linalg::svd(ctx, a.view(), f.u.view(),
+              vector_over<T, Kokkos::Serial>(f.s.data(), static_cast<Index>(f.s.size())),
+              f.vt.view());
+  linalg::qr(ctx, a.view(), q.view(), r.view());
+  std::vector<T> all = f.s;
+  for (auto const* part : {&f.u, &f.vt, &q, &r}) {
+    all.insert(all.end(), part->memory.begin(), part->memory.end() - 1);
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("portable decompositions have the same bits for any number of threads", "[linalg]") {
+  Dense<float> a(150, 136);
+  a.randomise(4);
+  std::vector<float> const expected = portable_bits(Kokkos::Serial(), a);
+  for (int threads : {1, 2, 4}) {
+    CHECK(portable_bits(Kokkos::OpenMP(threads), a) == expected);
+  }
+}
+#endif
