@@ -29,6 +29,26 @@ install_kokkos_for() { # DEVICE RECIPE OPTIONS...; patched source is ready in $s
     -DKokkos_ENABLE_TESTS=OFF -DKokkos_ENABLE_EXAMPLES=OFF "$@"
 }
 
+# patched_kokkos FOLDER: the source with what CUDA 13 needs; Kokkos 4.7.01 has both changes.
+patched_kokkos() {
+  unpack_kokkos "$1"
+  run kokkos-cuda patch -p1 -d "$1" -i "$root/cmake/patches/kokkos-$kokkos_version-cuda13.patch"
+}
+
+# The sources that a machine without a registry builds from (tests/gpu/bundle).
+install_sources() {
+  recipe="kokkos $kokkos_version patched, catch2 $catch2_version"
+  ! stamped sources "$recipe" || return 0
+  rm -rf "$deps/sources"
+  mkdir -p "$deps/sources/catch2"
+  patched_kokkos "$deps/sources/kokkos"
+  archive=$deps/src/catch2-$catch2_version.tar.gz
+  [ -f "$archive" ] || download_catch2 || fail "no apt here; put catch2's archive at $archive"
+  check_hash "$archive" "$catch2_hash"
+  run catch2 tar -xzf "$archive" -C "$deps/sources/catch2" --strip-components=1
+  printf '%s\n' "$recipe" >"$deps/sources/.stamp"
+}
+
 install_cuda() {
   find_nvcc
   arch=${DASHI_CUDA_ARCH:-HOPPER90}
@@ -37,9 +57,7 @@ install_cuda() {
   ! stamped kokkos-cuda "$recipe" || return 0
   say "building Kokkos $kokkos_version for CUDA $release, $arch"
   source=$deps/src/kokkos-cuda
-  unpack_kokkos "$source"
-  # Kokkos 4.7.01 has both changes.
-  run kokkos-cuda patch -p1 -d "$source" -i "$root/cmake/patches/kokkos-$kokkos_version-cuda13.patch"
+  patched_kokkos "$source"
   run kokkos-cuda sed -i "s/^default_arch=.*/default_arch=sm_${arch#"${arch%%[0-9]*}"}/" \
     "$source/bin/nvcc_wrapper"
   # The wrapper is installed with Kokkos, so consumers use the installed copy, not this one.

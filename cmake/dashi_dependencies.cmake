@@ -23,17 +23,23 @@ if(NOT Kokkos_FOUND)
     URL_HASH SHA256=404cf33e76159e83b8b4ad5d86f6899d442b5da4624820ab457412116cdcd201)
   FetchContent_MakeAvailable(Kokkos)
 endif()
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
-find_path(DASHI_XXHASH_INCLUDE_DIR xxhash.h DOC "Where xxhash.h of xxHash 0.8 or newer lies")
-if(NOT DASHI_XXHASH_INCLUDE_DIR)
-  message(FATAL_ERROR "dashi needs the header xxhash.h (xxHash 0.8 or newer; Debian's libxxhash-dev). "
-                      "Install it, or say where it lies with -DDASHI_XXHASH_INCLUDE_DIR=FOLDER.")
-endif()
+
+# What the module io needs, and with it everything that reads or writes files.
+set(dashi_io_libraries "")
 set(dashi_xxhash_include "")  # what the compiler does not search anyway
-if(NOT DASHI_XXHASH_INCLUDE_DIR IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
-  set(dashi_xxhash_include "${DASHI_XXHASH_INCLUDE_DIR}")
+if(NOT DASHI_KERNELS_ONLY)
+  find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+  set(dashi_io_libraries OpenSSL::Crypto)
+  find_path(DASHI_XXHASH_INCLUDE_DIR xxhash.h DOC "Where xxhash.h of xxHash 0.8 or newer lies")
+  if(NOT DASHI_XXHASH_INCLUDE_DIR)
+    message(FATAL_ERROR "dashi needs the header xxhash.h (xxHash 0.8 or newer; Debian's libxxhash-dev). "
+                        "Install it, or say where it lies with -DDASHI_XXHASH_INCLUDE_DIR=FOLDER.")
+  endif()
+  if(NOT DASHI_XXHASH_INCLUDE_DIR IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+    set(dashi_xxhash_include "${DASHI_XXHASH_INCLUDE_DIR}")
+  endif()
 endif()
 
 # Only the program needs these; sets dashi_program_libraries.

@@ -14,9 +14,16 @@ target_compile_options(
   dashi_warnings
   INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
             $<$<BOOL:${DASHI_WERROR}>:-Werror>)
-# What nvcc itself warns of, such as a call from the device into the host.
-if(dashi_devices MATCHES ";CUDA;" AND DASHI_WERROR)
-  target_compile_options(dashi_warnings INTERFACE -Werror=all-warnings)
+# CUDA's headers declare short names, such as half, for all of the program.
+if(dashi_devices MATCHES ";CUDA;")
+  target_compile_options(dashi_warnings INTERFACE -Wno-shadow)
+  if(DASHI_WERROR)  # what nvcc itself warns of, such as a call from the device into the host
+    target_compile_options(dashi_warnings INTERFACE -Werror=all-warnings)
+  endif()
+endif()
+# clang tells of what libstdc++ 12 deprecates and uses itself.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(dashi_warnings INTERFACE -Wno-deprecated-declarations)
 endif()
 # g++ 12 warns falsely inside std::string's operator+ (GCC bug 105651, mended in 13).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)

@@ -4,8 +4,11 @@
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
 
+#include "factor.hpp"
 #include "gemm.hpp"
 #include "provider.hpp"
+
+#include <span>
 
 namespace dashi::linalg {
 
@@ -17,7 +20,24 @@ struct Backend<Kokkos::Cuda, provider::Cuda> {
   template <class In, class Out>
     requires GemmElements<In, Out>
   static void gemm(Ctx& ctx, GemmCall<In, Out> const& call) {
-    backends::cuda::gemm(ctx.exec(), ctx.template provider_state<backends::cuda::Handles>(), call);
+    backends::cuda::gemm(ctx.exec(), handles(ctx), call);
+  }
+
+  template <FactorElement T>
+  static void svd(Ctx& ctx, std::span<SvdCall<T> const> calls) {
+    for (SvdCall<T> const& call : calls) {
+      backends::cuda::svd(ctx.exec(), handles(ctx), call);
+    }
+  }
+
+  template <FactorElement T>
+  static void qr(Ctx& ctx, QrCall<T> const& call) {
+    backends::cuda::qr(ctx.exec(), handles(ctx), call);
+  }
+
+private:
+  static backends::cuda::Handles& handles(Ctx& ctx) {
+    return ctx.attachments().template get<backends::cuda::Handles>(ctx.exec());
   }
 };
 

@@ -13,7 +13,7 @@
 
 namespace dashi::backends::cuda {
 
-/// Handles of a context (Context::provider_state), bound to its stream.
+/// Handles of a context (Context::attachments), bound to its stream.
 class Handles {
 public:
   explicit Handles(Kokkos::Cuda const& exec)

@@ -4,8 +4,11 @@
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
 
+#include "factor.hpp"
 #include "gemm.hpp"
 #include "provider.hpp"
+
+#include <span>
 
 namespace dashi::linalg {
 
@@ -17,7 +20,24 @@ struct Backend<Kokkos::HIP, provider::Hip> {
   template <class In, class Out>
     requires GemmElements<In, Out>
   static void gemm(Ctx& ctx, GemmCall<In, Out> const& call) {
-    backends::hip::gemm(ctx.exec(), ctx.template provider_state<backends::hip::Handles>(), call);
+    backends::hip::gemm(ctx.exec(), handles(ctx), call);
+  }
+
+  template <FactorElement T>
+  static void svd(Ctx& ctx, std::span<SvdCall<T> const> calls) {
+    for (SvdCall<T> const& call : calls) {
+      backends::hip::svd(ctx.exec(), handles(ctx), call);
+    }
+  }
+
+  template <FactorElement T>
+  static void qr(Ctx& ctx, QrCall<T> const& call) {
+    backends::hip::qr(ctx.exec(), handles(ctx), call);
+  }
+
+private:
+  static backends::hip::Handles& handles(Ctx& ctx) {
+    return ctx.attachments().template get<backends::hip::Handles>(ctx.exec());
   }
 };
 

@@ -10,10 +10,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace dashi {
 
@@ -68,21 +66,6 @@ public:
   /// work memory. Freed with the context.
   Attachments& attachments() noexcept { return attachments_; }
 
-  /// What a provider keeps with a context, such as a library's handles bound to exec(): made from
-  /// exec() at the first call, one object a type, destroyed with the context.
-  template <class State>
-  State& provider_state() {
-    static constexpr char key = 0;
-    for (auto const& [kept_key, state] : states_) {
-      if (kept_key == &key) {
-        return *static_cast<State*>(state.get());
-      }
-    }
-    auto const made = std::make_shared<State>(exec_);
-    states_.emplace_back(&key, made);
-    return *made;
-  }
-
   /// Waits for all work given to this context.
   void fence(std::string const& label = "dashi::Context::fence") const { exec_.fence(label); }
 
@@ -102,7 +85,6 @@ private:
   alignas(Arena::alignment) static inline std::byte nothing_[1] = {};
   Arena scratch_{nothing_, 0};
   Attachments attachments_;
-  std::vector<std::pair<void const*, std::shared_ptr<void>>> states_;
 };
 
 }  // namespace dashi
