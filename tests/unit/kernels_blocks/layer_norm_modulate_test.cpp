@@ -135,7 +135,7 @@ void check_forward(Problem<T, Exec> p, Launch const& launch) {
 
 template <class T, class Exec>
 void check_forward_everywhere(Index samples, Index rows, Index cols, Index gap, Parts parts) {
-  dashi::Context<Exec> ctx;
+  dashi::Context<Exec, dashi::provider::Portable> ctx;
   check_forward(Problem<T, Exec>{samples, rows, cols, gap, parts},
                 [&](auto const& a) { dashi::kernels::layer_norm_modulate(ctx, a); });
   check_forward(Problem<T, Exec>{samples, rows, cols, gap, parts}, [&](auto const& a) {
