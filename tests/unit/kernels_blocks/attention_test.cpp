@@ -236,6 +236,14 @@ TEMPLATE_TEST_CASE("attention works at the sizes of real models", "[attention]",
   check<dashi::Float16, TestType>({1, 256, 1, 72, 8});
 }
 
+TEST_CASE("attention is right for every width of registers", "[attention]") {
+  dashi::test::for_each_instruction_set([] {
+    check<float, Kokkos::DefaultHostExecutionSpace>({1, 70, 2, 72});
+    check<double, Kokkos::DefaultHostExecutionSpace>({1, 45, 1, 21});
+    check<dashi::BFloat16, Kokkos::DefaultHostExecutionSpace>({1, 33, 1, 64});
+  });
+}
+
 TEST_CASE("q, k and v may be columns of different matrices", "[attention]") {
   using Exec = Kokkos::DefaultExecutionSpace;
   dashi::Context<Exec> ctx;
