@@ -87,7 +87,7 @@ struct State {
 
 template <class Master, class Gradient, class Exec>
 void check_steps(bool by_teams) {
-  dashi::Context<Exec> ctx;
+  dashi::Context<Exec, dashi::provider::Portable> ctx;
   std::vector<State<Master, Gradient, Exec>> states;
   states.emplace_back(1, 1U, true, true);
   states.emplace_back(70'003, 2U, true, false);

@@ -179,7 +179,7 @@ template <class Exec>
 void check_differences(Shape const& shape, bool by_teams) {
   CAPTURE(shape.samples, shape.tokens, shape.heads, shape.head_size, by_teams);
   Problem<double, Exec> p(shape);
-  dashi::Context<Exec> ctx;
+  dashi::Context<Exec, dashi::provider::Portable> ctx;
   if (by_teams) {
     p.run_by_teams();
   } else {
@@ -234,6 +234,50 @@ TEMPLATE_TEST_CASE("attention works at the sizes of real models", "[attention]",
   check<float, TestType>({1, 256, 2, 72});
   check<dashi::BFloat16, TestType>({2, 256, 1, 64});
   check<dashi::Float16, TestType>({1, 256, 1, 72, 8});
+}
+
+TEST_CASE("attention is right for every width of registers", "[attention]") {
+  dashi::test::for_each_instruction_set([] {
+    check<float, Kokkos::DefaultHostExecutionSpace>({1, 70, 2, 72});
+    check<double, Kokkos::DefaultHostExecutionSpace>({1, 45, 1, 21});
+    check<dashi::BFloat16, Kokkos::DefaultHostExecutionSpace>({1, 33, 1, 64});
+  });
+}
+
+TEST_CASE("q, k and v may be columns of different matrices", "[attention]") {
+  using Exec = Kokkos::DefaultExecutionSpace;
+  dashi::Context<Exec> ctx;
+  Problem<float, Exec> fused({2, 19, 2, 24});
+  fused.run(ctx);
+  Problem<float, Exec> apart({2, 19, 2, 24});
+  Index const width = fused.shape.width();
+  Grid<float, Exec> q(38, width);
+  Grid<float, Exec> k(38, width, 7);
+  Grid<float, Exec> v(38, width, 1);
+  for (Index i = 0; i < 38; ++i) {
+    for (Index j = 0; j < width; ++j) {
+      q.set(i, j, fused.qkv(i, j));
+      k.set(i, j, fused.qkv(i, width + j));
+      v.set(i, j, fused.qkv(i, 2 * width + j));
+    }
+  }
+  for (auto* grid : {&q, &k, &v}) {
+    grid->upload();
+  }
+  auto a = apart.forward();
+  a.q = q.view();
+  a.k = k.view();
+  a.v = v.view();
+  dashi::kernels::attention(ctx, a);
+  auto b = apart.adjoint();
+  b.q = q.view();
+  b.k = k.view();
+  b.v = v.view();
+  dashi::kernels::attention_adjoint(ctx, b);
+  ctx.fence();
+  apart.download();
+  CHECK(apart.out.values() == fused.out.values());
+  CHECK(apart.d_qkv.values() == fused.d_qkv.values());
 }
 
 TEMPLATE_TEST_CASE("very large scores do not overflow", "[attention]",

@@ -133,7 +133,7 @@ void check_forward(Problem<T, Exec> p, Launch const& launch) {
 
 template <class T, class Exec>
 void check_forward_everywhere(Index samples, Index rows, Index cols, Index gap, Parts parts) {
-  dashi::Context<Exec> ctx;
+  dashi::Context<Exec, dashi::provider::Portable> ctx;
   check_forward(Problem<T, Exec>{samples, rows, cols, gap, parts},
                 [&](auto const& a) { dashi::kernels::layer_norm_modulate(ctx, a); });
   check_forward(Problem<T, Exec>{samples, rows, cols, gap, parts}, [&](auto const& a) {
@@ -366,6 +366,20 @@ TEMPLATE_TEST_CASE("the adjoint of layer norm keeps the digits of its type", "[l
     check_precision<dashi::BFloat16, TestType>(2, 33, 129, by_teams);
     check_precision<dashi::Float16, TestType>(1, 64, 64, by_teams);
   }
+}
+
+TEST_CASE("layer norm has the same bits for every width of registers with multiply-add",
+          "[layer_norm]") {
+#if defined(__FMA__)
+  dashi::Context<Kokkos::DefaultHostExecutionSpace> ctx;
+  std::vector<std::vector<double>> results;
+  dashi::test::for_each_instruction_set([&] { results.push_back(AllOfIt{}.run(ctx)); });
+  for (auto const& result : results) {
+    CHECK(result == results.front());
+  }
+#else
+  SKIP("compiled for a processor without fused multiply-add");
+#endif
 }
 
 TEST_CASE("layer norm has the same bits for any number of threads", "[layer_norm]") {

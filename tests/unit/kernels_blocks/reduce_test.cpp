@@ -3,6 +3,9 @@
 
 #include <catch2/catch_template_test_macros.hpp>
 
+#include <cstdint>
+#include <string>
+
 #include "grid.hpp"
 
 namespace {
@@ -43,7 +46,7 @@ void check_sum(Index count) {
 template <class T, class Exec>
 void check_segments(Index segments, Index rows, Index cols, Index gap) {
   using Real = AccumulatorOf<T>;
-  dashi::Context<Exec> ctx;
+  dashi::Context<Exec, dashi::provider::Portable> ctx;
   ctx.reserve_scratch(dashi::kernels::segment_sums_scratch_bytes<T>(segments, rows, cols));
   auto const x = Grid<T, Exec>::random(segments * rows, cols, 3, 1, gap);
   auto out = Grid<Real, Exec>::random(segments, cols, 4, 1, gap);
@@ -142,4 +145,24 @@ TEST_CASE("columns that are not contiguous are refused", "[reduce]") {
   Kokkos::View<float**, Kokkos::LayoutStride, Exec> const strided("strided",
                                                                   Kokkos::LayoutStride(4, 9, 4, 1));
   CHECK(dashi::kernels::RowsOf<float, Exec>(strided).stride == 9);
+}
+
+TEST_CASE("tasks and rows beyond 2^31 elements are found", "[reduce]") {
+  Index const cols = (Index{1} << 33) + 5;
+  auto const pieces = dashi::kernels::row_pieces<Kokkos::Serial>(cols);
+  auto const last = pieces.piece(3 * pieces.per_row - 1);
+  CHECK(last.row == 2);
+  CHECK(last.last == cols);
+  CHECK(last.first == (cols - 1) / pieces.width * pieces.width);
+  CHECK(dashi::kernels::detail::pieces(Index{1} << 40, 4096) == Index{1} << 28);
+  // A view of two rows whose distance is more than 2^31 elements; no element is touched.
+  std::uintptr_t const base = 4096;
+  Kokkos::View<float**, Kokkos::LayoutStride, Kokkos::HostSpace,
+               Kokkos::MemoryTraits<Kokkos::Unmanaged>> const wide(reinterpret_cast<float*>(base),
+                                                                   Kokkos::LayoutStride(
+                                                                       2, std::size_t{1} << 34, 3,
+                                                                       1));
+  dashi::kernels::RowsOf<float, Kokkos::Serial> const rows(wide);
+  auto const address = reinterpret_cast<std::uintptr_t>(rows.row(1));
+  CHECK(address - base == std::uintptr_t{1} << 36);
 }
