@@ -4,10 +4,12 @@
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
 
+#include "describe.hpp"
 #include "factor.hpp"
 #include "gemm.hpp"
 
 #include <span>
+#include <string>
 
 namespace dashi::linalg {
 
@@ -29,6 +31,10 @@ struct Backend<Exec, provider::Host> {
   template <FactorElement T>
   static void qr(Context<Exec, provider::Host>& ctx, QrCall<T> const& call) {
     backends::host::qr(ctx.exec(), call);
+  }
+
+  static std::string describe(Context<Exec, provider::Host>& ctx) {
+    return backends::host::describe(ctx.attachments().template get<backends::host::GemmState>());
   }
 };
 

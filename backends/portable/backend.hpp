@@ -11,6 +11,7 @@
 #include "team_gemm.hpp"
 
 #include <span>
+#include <string>
 #include <type_traits>
 
 namespace dashi::backends::portable {
@@ -48,6 +49,8 @@ struct Backend<Exec, provider::Portable> {
   static void qr(Context<Exec, provider::Portable>& ctx, QrCall<T> const& call) {
     backends::portable::qr(ctx.exec(), call);
   }
+
+  static std::string describe(Context<Exec, provider::Portable>&) { return "portable code"; }
 };
 
 }  // namespace dashi::linalg

@@ -4,6 +4,7 @@
 #include <dashi/linalg/activation.hpp>
 #include <dashi/linalg/backend.hpp>
 #include <dashi/linalg/batched_gemm.hpp>
+#include <dashi/linalg/describe.hpp>
 #include <dashi/linalg/element.hpp>
 #include <dashi/linalg/epilogue.hpp>
 #include <dashi/linalg/factor_call.hpp>

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <type_traits>
 
@@ -46,6 +47,14 @@ struct SumOfSquares {
     return scaled * scaled;
   }
 };
+
+KOKKOS_INLINE_FUNCTION std::uint64_t partial_bits(double x) {
+  return __builtin_bit_cast(std::uint64_t, x);
+}
+template <std::unsigned_integral Bits>
+KOKKOS_INLINE_FUNCTION std::uint64_t partial_bits(Bits bits) {
+  return bits;
+}
 
 /// Joins the terms of contiguous numbers into lanes, number j into lane j mod 16.
 template <Index Lanes, class T, class Reduction>
@@ -94,11 +103,7 @@ typename Reduction::Partial reduce_matrix(Exec const& exec, NormPartials<Exec> c
             lane[l] = Reduction::join(lane[l], lane[l + half]);
           }
         }
-        if constexpr (std::is_same_v<Partial, double>) {
-          out[b] = __builtin_bit_cast(std::uint64_t, lane[0]);
-        } else {
-          out[b] = lane[0];
-        }
+        out[b] = partial_bits(lane[0]);
       });
   Kokkos::deep_copy(exec, partials.host, partials.device);
   exec.fence("dashi::linalg::norm");

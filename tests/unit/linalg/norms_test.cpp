@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "linalg_fixture.hpp"
 
+#include <dashi/linalg/describe.hpp>
 #include <dashi/linalg/norms.hpp>
 #include <dashi/linalg/randomised_svd.hpp>
 
@@ -9,6 +10,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 using namespace dashi;
@@ -192,4 +194,12 @@ TEMPLATE_LIST_TEST_CASE("randomised_svd names what does not match", "[linalg]", 
   a(3, 3) = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_AS(linalg::randomised_svd(ctx, a.view(), 2, {}, u.view(), view, vt.view()),
                   ConvergenceError);
+}
+
+TEMPLATE_LIST_TEST_CASE("describe says what computes", "[linalg]", Places) {
+  Context<typename TestType::Exec, typename TestType::Provider> ctx;
+  std::string const text = linalg::describe(ctx);
+  INFO(text);
+  CHECK_FALSE(text.empty());
+  CHECK(text.find('\n') == std::string::npos);
 }
