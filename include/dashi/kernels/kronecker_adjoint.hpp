@@ -4,8 +4,7 @@
 #include <dashi/core/arena.hpp>
 #include <dashi/core/context.hpp>
 #include <dashi/kernels/kronecker.hpp>
-#include <dashi/kernels/kronecker_dot.hpp>
-#include <dashi/kernels/transposed_product.hpp>
+#include <dashi/kernels/kronecker_adjoint_tiles.hpp>
 #include <dashi/kernels/tree_sum.hpp>
 
 #include <algorithm>
@@ -54,6 +53,28 @@ struct KroneckerAdjointScratch {
   }
 };
 
+template <class T, class Exec>
+void expect_kronecker_adjoint(KroneckerShape const& s, Rows<T const> const& x,
+                              Rows<T const> const& dy, KroneckerGradients<T, Exec> const& gradients,
+                              Rows<T> const& saved, KroneckerPath order) {
+  using Acc = AccumulatorOf<T>;
+  expect_extents<T const>(x, "x", x.rows, s.in());
+  expect_extents<T const>(dy, "dy", x.rows, s.out());
+  DASHI_EXPECTS(gradients.dx_beta == 0 || gradients.dx_beta == 1, "dx_beta must be 0 or 1");
+  if (gradients.dx.given()) {
+    expect_extents<T>(gradients.dx, "dx", x.rows, s.in());
+  }
+  if (gradients.da.given()) {
+    expect_extents<Acc>(gradients.da, "dA", s.m1, s.n1);
+  }
+  if (gradients.db.given()) {
+    expect_extents<Acc>(gradients.db, "dB", s.m2, s.n2);
+  }
+  if (saved.given()) {
+    expect_extents<T>(saved, "saved", x.rows, s.between(order));
+  }
+}
+
 }  // namespace detail
 
 /// Bytes of ctx.scratch() that kronecker_adjoint takes for `rows` rows.
@@ -88,26 +109,9 @@ void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double 
   KroneckerShape const shape = detail::shape_of<T>(left, right);
   bool const formed = path == KroneckerPath::materialised;
   KroneckerPath const order = formed ? shape.cheaper_order() : path;
-  bool const b_first = order == KroneckerPath::b_first;
   Index const rows = in.rows;
   bool const want_dx = gradients.dx.given();
-  bool const want_da = gradients.da.given();
-  bool const want_db = gradients.db.given();
-  detail::expect_extents<T const>(in, "x", rows, shape.in());
-  detail::expect_extents<T const>(out, "dy", rows, shape.out());
-  DASHI_EXPECTS(gradients.dx_beta == 0 || gradients.dx_beta == 1, "dx_beta must be 0 or 1");
-  if (want_dx) {
-    detail::expect_extents<T>(gradients.dx, "dx", rows, shape.in());
-  }
-  if (want_da) {
-    detail::expect_extents<AccumulatorOf<T>>(gradients.da, "dA", shape.m1, shape.n1);
-  }
-  if (want_db) {
-    detail::expect_extents<AccumulatorOf<T>>(gradients.db, "dB", shape.m2, shape.n2);
-  }
-  if (saved.given()) {
-    detail::expect_extents<T>(saved, "saved", rows, shape.between(order));
-  }
+  detail::expect_kronecker_adjoint<T, Exec>(shape, in, out, gradients, saved, order);
 
   Frame const frame(ctx.scratch());
   auto const scratch = detail::KroneckerAdjointScratch<T, Exec>::take(ctx.scratch(), shape, path,
@@ -118,58 +122,42 @@ void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double 
     multiply(ctx, Op::none, out, Op::none, read_only<T>(change), gradients.dx,
              {1, gradients.dx_beta});
   }
-  bool const mixed_dx = want_dx && !formed;
-  // What is multiplied with x (or with what lies between) to give dB, and is half the way to dx.
-  bool const want_backward = mixed_dx || (b_first ? want_db : want_da);
-  bool const want_again = b_first ? want_da : want_db;
   mix_weights<T>(ctx, left, false, 1.0, scratch.weights.data());
   mix_weights<T>(ctx, left, true, scale, scratch.transposed.data());
-
-  double db_beta = gradients.beta;
-  Index const tile = detail::kronecker_tile<T, Exec>(shape, order, rows);
-  for (Index first = 0; first < rows; first += tile) {
-    Index const count = std::min(tile, rows - first);
-    Rows<T const> const x_tile = some_rows<T const>(in, first, count);
-    Rows<T const> const dy_tile = some_rows<T const>(out, first, count);
-    Rows<T> const dx_tile = mixed_dx ? some_rows<T>(gradients.dx, first, count) : Rows<T>{};
-    Rows<T> const backward = some_rows(rows_of<T>(scratch.backward), 0, count);
-    Rows<T> const again = saved.given() ? some_rows<T>(saved, first, count)
-                                        : some_rows(rows_of<T>(scratch.again), 0, count);
-    if (b_first && want_backward) {
-      mix<T>(ctx, scratch.transposed.data(), shape.n1, shape.m1, dy_tile, backward, false);
-    } else if (want_backward) {
-      multiply_blocks<Exec, Provider, T>(ctx, shape.m1, dy_tile, Op::none, right, backward, {});
-    }
-    if (b_first && want_again && !saved.given()) {
-      multiply_blocks<Exec, Provider, T>(ctx, shape.n1, x_tile, Op::transpose, right, again, {});
-    } else if (want_again && !saved.given()) {
-      mix<T>(ctx, scratch.weights.data(), shape.m1, shape.n1, x_tile, again, false);
-    }
-    if (b_first && mixed_dx) {
-      multiply_blocks<Exec, Provider, T>(ctx, shape.n1, read_only(backward), Op::none, right,
-                                         dx_tile, {1, gradients.dx_beta});
-    } else if (mixed_dx) {
-      mix<T>(ctx, scratch.transposed.data(), shape.n1, shape.m1, read_only(backward), dx_tile,
-             gradients.dx_beta == 1);
-    }
-    if (want_da) {
-      auto* const dots = scratch.dots.data() + block_dot_terms<Exec>(first) * shape.m1 * shape.n1;
-      block_dots<T>(ctx, b_first ? dy_tile : read_only(backward), shape.m1,
-                    b_first ? read_only(again) : x_tile, shape.n1, dots);
-    }
-    if (want_db) {
-      transposed_block_product<T>(ctx, b_first ? shape.n1 : shape.m1,
-                                  b_first ? read_only(backward) : dy_tile,
-                                  b_first ? x_tile : read_only(again), gradients.db,
-                                  scratch.parts.data(), {b_first ? 1 : scale, db_beta});
-      db_beta = 1;
+  detail::KroneckerAdjointWork<T> const work{shape,
+                                             right,
+                                             scratch.weights.data(),
+                                             scratch.transposed.data(),
+                                             scale,
+                                             gradients.dx_beta,
+                                             saved.given(),
+                                             gradients.da.given(),
+                                             gradients.db.given(),
+                                             gradients.db,
+                                             scratch.parts.data()};
+  Index const step = detail::kronecker_tile<T, Exec>(shape, order, rows);
+  for (Index first = 0; first < rows; first += step) {
+    Index const count = std::min(step, rows - first);
+    detail::KroneckerAdjointTile<T> tile;
+    tile.x = some_rows<T const>(in, first, count);
+    tile.dy = some_rows<T const>(out, first, count);
+    tile.dx = want_dx && !formed ? some_rows<T>(gradients.dx, first, count) : Rows<T>{};
+    tile.backward = some_rows(rows_of<T>(scratch.backward), 0, count);
+    tile.again = saved.given() ? some_rows<T>(saved, first, count)
+                               : some_rows(rows_of<T>(scratch.again), 0, count);
+    tile.dots = scratch.dots.data() + block_dot_terms<Exec>(first) * shape.m1 * shape.n1;
+    double const db_beta = first == 0 ? gradients.beta : 1;
+    if (order == KroneckerPath::b_first) {
+      detail::adjoint_b_first(ctx, work, tile, db_beta);
+    } else {
+      detail::adjoint_a_first(ctx, work, tile, db_beta);
     }
   }
-  if (want_da) {
+  if (work.want_da) {
     tree_sum<AccumulatorOf<T>>(ctx, scratch.dots.data(), block_dot_terms<Exec>(rows), scale,
                                gradients.beta, gradients.da);
   }
-  if (want_db && rows == 0) {
+  if (work.want_db && rows == 0) {
     tree_sum<AccumulatorOf<T>>(ctx, nullptr, 0, 0, gradients.beta, gradients.db);
   }
 }

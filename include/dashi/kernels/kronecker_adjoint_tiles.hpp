@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/context.hpp>
+#include <dashi/kernels/kronecker_dot.hpp>
+#include <dashi/kernels/kronecker_mix.hpp>
+#include <dashi/kernels/kronecker_shape.hpp>
+#include <dashi/kernels/row_products.hpp>
+#include <dashi/kernels/transposed_product.hpp>
+
+// The adjoint of a Kronecker product on some rows, in either order.
+namespace dashi::kernels::detail {
+
+/// Some rows of an adjoint, and where their part of dA's sums goes.
+template <class T>
+struct KroneckerAdjointTile {
+  Rows<T const> x, dy;
+  Rows<T> dx;        ///< data null: not wanted
+  Rows<T> backward;  ///< half the way from dy to dx
+  Rows<T> again;     ///< half the way from x to y
+  AccumulatorOf<T>* dots;
+};
+
+/// What all tiles have in common.
+template <class T>
+struct KroneckerAdjointWork {
+  using Acc = AccumulatorOf<T>;
+  KroneckerShape shape;
+  Rows<T const> b;
+  Acc const* weights;     ///< A
+  Acc const* transposed;  ///< scale A'
+  double scale, dx_beta;
+  bool saved, want_da, want_db;
+  Rows<Acc> db;
+  Acc* parts;
+};
+
+/// Z = A' G in blocks; dx = Z B, dA = G U', dB = Z' X.
+template <class T, class Exec, class Provider>
+void adjoint_b_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const& work,
+                     KroneckerAdjointTile<T> const& tile, double db_beta) {
+  using linalg::Op;
+  KroneckerShape const& s = work.shape;
+  bool const want_dx = tile.dx.data != nullptr;
+  if (want_dx || work.want_db) {
+    mix<T>(ctx, work.transposed, s.n1, s.m1, tile.dy, tile.backward, false);
+  }
+  if (want_dx) {
+    multiply_blocks<Exec, Provider, T>(ctx, s.n1, read_only(tile.backward), Op::none, work.b,
+                                       tile.dx, {1, work.dx_beta});
+  }
+  if (work.want_da) {
+    if (!work.saved) {
+      multiply_blocks<Exec, Provider, T>(ctx, s.n1, tile.x, Op::transpose, work.b, tile.again, {});
+    }
+    block_dots<T>(ctx, tile.dy, s.m1, read_only(tile.again), s.n1, tile.dots);
+  }
+  if (work.want_db) {
+    transposed_block_product<T>(ctx, s.n1, read_only(tile.backward), tile.x, work.db, work.parts,
+                                {1, db_beta});
+  }
+}
+
+/// H = G B in blocks; dx = A' H, dA = H X', dB = G' V.
+template <class T, class Exec, class Provider>
+void adjoint_a_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const& work,
+                     KroneckerAdjointTile<T> const& tile, double db_beta) {
+  using linalg::Op;
+  KroneckerShape const& s = work.shape;
+  bool const want_dx = tile.dx.data != nullptr;
+  if (want_dx || work.want_da) {
+    multiply_blocks<Exec, Provider, T>(ctx, s.m1, tile.dy, Op::none, work.b, tile.backward, {});
+  }
+  if (want_dx) {
+    mix<T>(ctx, work.transposed, s.n1, s.m1, read_only(tile.backward), tile.dx, work.dx_beta == 1);
+  }
+  if (work.want_da) {
+    block_dots<T>(ctx, read_only(tile.backward), s.m1, tile.x, s.n1, tile.dots);
+  }
+  if (work.want_db) {
+    if (!work.saved) {
+      mix<T>(ctx, work.weights, s.m1, s.n1, tile.x, tile.again, false);
+    }
+    transposed_block_product<T>(ctx, s.m1, tile.dy, read_only(tile.again), work.db, work.parts,
+                                {work.scale, db_beta});
+  }
+}
+
+}  // namespace dashi::kernels::detail
