@@ -9,6 +9,7 @@
 #include "provider.hpp"
 
 #include <span>
+#include <string>
 
 namespace dashi::linalg {
 
@@ -33,6 +34,14 @@ struct Backend<Kokkos::Cuda, provider::Cuda> {
   template <FactorElement T>
   static void qr(Ctx& ctx, QrCall<T> const& call) {
     backends::cuda::qr(ctx.exec(), handles(ctx), call);
+  }
+
+  static std::string describe(Ctx& ctx) {
+    int solver = 0;
+    backends::cuda::check(cusolverGetVersion(&solver), "cusolverGetVersion");
+    static_cast<void>(handles(ctx));
+    return "cuBLASLt " + std::to_string(cublasLtGetVersion()) + ", cuSOLVER " +
+           std::to_string(solver);
   }
 
 private:

@@ -9,6 +9,7 @@
 #include "provider.hpp"
 
 #include <span>
+#include <string>
 
 namespace dashi::linalg {
 
@@ -33,6 +34,12 @@ struct Backend<Kokkos::HIP, provider::Hip> {
   template <FactorElement T>
   static void qr(Ctx& ctx, QrCall<T> const& call) {
     backends::hip::qr(ctx.exec(), handles(ctx), call);
+  }
+
+  static std::string describe(Ctx& ctx) {
+    static_cast<void>(handles(ctx));
+    return "hipBLAS " + std::to_string(hipblasVersionMajor) + "." +
+           std::to_string(hipblasVersionMinor) + ", hipSOLVER";
   }
 
 private:

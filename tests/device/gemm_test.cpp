@@ -2,6 +2,7 @@
 #include <dashi/core/float_convert.hpp>
 #include <dashi/core/philox.hpp>
 #include <dashi/linalg/batched_gemm.hpp>
+#include <dashi/linalg/describe.hpp>
 #include <dashi/linalg/gemm.hpp>
 
 #include <support/device_copy.hpp>
@@ -198,6 +199,11 @@ TEMPLATE_TEST_CASE("the device's products agree with sums in double", "[device][
 TEMPLATE_TEST_CASE("portable products on the device agree with sums in double", "[device][linalg]",
                    DASHI_TEST_SCALARS(BFloat16, Float16, float, double)) {
   check_products<provider::Portable, TestType, TestType>();
+}
+
+TEST_CASE("the device's libraries are named", "[device][linalg]") {
+  Context<Exec> ctx;
+  CHECK_FALSE(linalg::describe(ctx).empty());
 }
 
 #if !defined(DASHI_TEST_ONE_SCALAR)

@@ -6,6 +6,8 @@
 #include <dashi/kernels/scale_bias.hpp>
 #include <dashi/kernels/weighted_sum.hpp>
 
+#include <support/test_scalars.hpp>
+
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
@@ -137,11 +139,15 @@ void check_type() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("scale-bias, low rank and weighted sums are what plain loops give", "[adapters]",
-                   Default, SerialPortable) {
+                   DASHI_TEST_SCALARS(Default, SerialPortable)) {
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_type<TestType, double>();
+#endif
   check_type<TestType, float>();
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_type<TestType, BFloat16>();
   check_type<TestType, Float16>();
+#endif
 }
 
 TEST_CASE("adapters name extents that do not match", "[adapters]") {

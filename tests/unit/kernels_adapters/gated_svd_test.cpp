@@ -5,6 +5,8 @@
 #include <dashi/kernels/gated_svd_blocks.hpp>
 #include <dashi/kernels/gated_svd_materialise.hpp>
 
+#include <support/test_scalars.hpp>
+
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
@@ -258,21 +260,31 @@ void check_materialised() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("gated layers and adjoints are what plain loops give", "[gated_svd]", Default,
-                   SerialPortable) {
+TEMPLATE_TEST_CASE("gated layers and adjoints are what plain loops give", "[gated_svd]",
+                   DASHI_TEST_SCALARS(Default, SerialPortable)) {
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_type<TestType, double>();
+#endif
   check_type<TestType, float>();
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_type<TestType, BFloat16>();
+#endif
 }
 
 TEMPLATE_TEST_CASE("skipping inactive tailors and materialising give the gated layer",
-                   "[gated_svd]", Default, SerialPortable) {
+                   "[gated_svd]", DASHI_TEST_SCALARS(Default, SerialPortable)) {
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_blocks<TestType, double>();
+#endif
   check_blocks<TestType, float>();
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_blocks<TestType, BFloat16>();
   check_materialised<TestType, double>();
+#endif
   check_materialised<TestType, float>();
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_materialised<TestType, BFloat16>();
+#endif
 }
 
 TEST_CASE("few active tailors are grouped, many masked", "[gated_svd]") {

@@ -4,6 +4,8 @@
 #include <dashi/kernels/kronecker.hpp>
 #include <dashi/kernels/kronecker_adjoint.hpp>
 
+#include <support/test_scalars.hpp>
+
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
@@ -118,10 +120,14 @@ void check_everything() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("Kronecker products and adjoints are those of the formed matrix", "[kronecker]",
-                   Default, SerialPortable) {
+                   DASHI_TEST_SCALARS(Default, SerialPortable)) {
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_everything<TestType, double>();
+#endif
   check_everything<TestType, float>();
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_everything<TestType, BFloat16>();
+#endif
 }
 
 TEST_CASE("Kronecker products and adjoints of a real size", "[kronecker]") {
@@ -132,6 +138,8 @@ TEST_CASE("Kronecker products and adjoints of a real size", "[kronecker]") {
 }
 
 TEST_CASE("Kronecker products in Float16 and by the portable provider", "[kronecker]") {
+#if !defined(DASHI_TEST_ONE_SCALAR)
   check_everything<Default, Float16>();
   check_everything<Portable, float>();
+#endif
 }
