@@ -29,7 +29,7 @@ std::size_t attention_scratch_bytes(Context<Exec, Provider> const& ctx, Index to
   }
 }
 
-/// The same for the adjoint: 7 matrices [tokens, head_size] a thread.
+/// The same for the adjoint: 6 matrices [tokens, head_size] a thread.
 template <class T, class Exec, class Provider>
 std::size_t attention_adjoint_scratch_bytes(Context<Exec, Provider> const& ctx, Index tokens,
                                             Index head_size) {

@@ -23,7 +23,7 @@ struct AttentionAdjointTile {
   static constexpr Index most_keys = 32;
   Index keys, queries, cols;
   Index packed_keys, packed_values, key_rows;
-  Index packed_queries, packed_d_out, query_rows, d_out_rows, dq;
+  Index query_rows, d_out_rows, dq;
   Index dk, dv, p, ds, log_sums, deltas, total;
 
   KOKKOS_INLINE_FUNCTION AttentionAdjointTile(Index tokens, Index head_size)
@@ -33,9 +33,7 @@ struct AttentionAdjointTile {
     packed_keys = 0;
     packed_values = packed_keys + keys * cols;
     key_rows = packed_values + keys * cols;
-    packed_queries = key_rows + keys * cols;
-    packed_d_out = packed_queries + queries * cols;
-    query_rows = packed_d_out + queries * cols;
+    query_rows = key_rows + keys * cols;
     d_out_rows = query_rows + queries * cols;
     dq = d_out_rows + queries * cols;
     dk = dq + queries * cols;
@@ -118,10 +116,6 @@ private:
     pack_transposed<Shape::keys>(from_v, v.stride, tokens, keys, head_size, Real(1),
                                  memory + layout.packed_values);
     pack_rows(from_k, k.stride, tokens, head_size, keys, cols, Real(1), memory + layout.key_rows);
-    pack_transposed<Shape::queries>(from_q, q.stride, tokens, padded, head_size, scale,
-                                    memory + layout.packed_queries);
-    pack_transposed<Shape::queries>(from_g, d_out.stride, tokens, padded, head_size, Real(1),
-                                    memory + layout.packed_d_out);
     pack_rows(from_q, q.stride, tokens, head_size, padded, cols, scale, memory + layout.query_rows);
     pack_rows(from_g, d_out.stride, tokens, head_size, padded, cols, Real(1),
               memory + layout.d_out_rows);
@@ -145,13 +139,13 @@ private:
     Real* const p = memory + layout.p;
     Real* const ds = memory + layout.ds;
     for (Index part = 0; part < group<Shape>; part += Shape::queries) {
-      Index const from = (query + part) * head_size;
+      Index const from = (query + part) * cols;
       multiply_rows<Vector, 2, Shape::queries>(
-          LeftFactor<Real>{memory + layout.packed_queries + from, 1, Shape::queries, head_size},
+          LeftFactor<Real>{memory + layout.query_rows + from, cols, 1, head_size},
           memory + layout.packed_keys + key * head_size, Shape::keys, p + part * Shape::keys,
           Shape::keys, false);
       multiply_rows<Vector, 2, Shape::queries>(
-          LeftFactor<Real>{memory + layout.packed_d_out + from, 1, Shape::queries, head_size},
+          LeftFactor<Real>{memory + layout.d_out_rows + from, cols, 1, head_size},
           memory + layout.packed_values + key * head_size, Shape::keys, ds + part * Shape::keys,
           Shape::keys, false);
     }

@@ -90,13 +90,12 @@ private:
                              values);
     for (Index query = first; query < last; query += Shape::queries) {
       Index const count = last - query < Shape::queries ? last - query : Shape::queries;
-      pack_transposed<Shape::queries>(q.row(row + query) + column, q.stride, count, Shape::queries,
-                                      head_size, scale, queries);
+      pack_rows(q.row(row + query) + column, q.stride, count, head_size, Shape::queries, head_size,
+                scale, queries);
       for (Index p = 0; p < panels; ++p) {
         multiply_rows<Vector, 2, Shape::queries>(
-            LeftFactor<Real>{queries, 1, Shape::queries, head_size},
-            keys + p * head_size * Shape::keys, Shape::keys,
-            scores + p * Shape::queries * Shape::keys, Shape::keys, false);
+            LeftFactor<Real>{queries, head_size, 1, head_size}, keys + p * head_size * Shape::keys,
+            Shape::keys, scores + p * Shape::queries * Shape::keys, Shape::keys, false);
       }
       Real sums[static_cast<std::size_t>(Shape::queries)];
       for (Index r = 0; r < Shape::queries; ++r) {

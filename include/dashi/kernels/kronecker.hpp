@@ -22,9 +22,9 @@ namespace detail {
 template <class T, class Exec>
 Index kronecker_tile(KroneckerShape const& shape, KroneckerPath order, Index rows) {
   if constexpr (runs_on_host<Exec>) {
-    constexpr Index cached = Index{4} << 20;
+    constexpr Index cached = Index{2} << 20;
     Index const row = static_cast<Index>(sizeof(T)) * std::max<Index>(1, shape.between(order));
-    return std::max<Index>(256, cached / row / 64 * 64);
+    return std::max<Index>(64, cached / row / 64 * 64);
   } else {
     return std::max<Index>(rows, 1);
   }

@@ -25,9 +25,15 @@ struct Case {
   Index samples, rows_per_sample, m, n, rank, gap;
 };
 
-Case const cases[] = {{1, 1, 1, 1, 1, 0},     {3, 5, 7, 4, 3, 0},    {3, 5, 7, 4, 3, 2},
-                      {2, 70, 33, 65, 40, 1}, {4, 32, 18, 20, 1, 0}, {0, 3, 4, 5, 2, 0},
-                      {5, 1, 10, 9, 130, 0}};
+Case const cases[] = {{1, 1, 1, 1, 1, 0},
+                      {3, 5, 7, 4, 3, 0},
+                      {3, 5, 7, 4, 3, 2},
+                      {2, 70, 33, 65, 40, 1},
+                      {4, 32, 18, 20, 1, 0},
+                      {0, 3, 4, 5, 2, 0},
+                      {5, 1, 10, 9, 130, 0},
+                      // more rows than a tile
+                      {3, 100, 2, 3, 4100, 0}};
 
 /// A layer, its input and its gates in double, and the row of the table that a row of x takes.
 struct Problem {

@@ -244,6 +244,14 @@ TEMPLATE_TEST_CASE("attention works at the sizes of real models", "[attention]",
 #endif
 }
 
+TEST_CASE("attention is right for every width of registers", "[attention]") {
+  dashi::test::for_each_instruction_set([] {
+    check<float, Kokkos::DefaultHostExecutionSpace>({1, 70, 2, 72});
+    check<double, Kokkos::DefaultHostExecutionSpace>({1, 45, 1, 21});
+    check<dashi::BFloat16, Kokkos::DefaultHostExecutionSpace>({1, 33, 1, 64});
+  });
+}
+
 TEST_CASE("q, k and v may be columns of different matrices", "[attention]") {
   using Exec = Kokkos::DefaultExecutionSpace;
   dashi::Context<Exec> ctx;

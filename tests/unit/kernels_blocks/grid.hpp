@@ -16,6 +16,10 @@
 #include <random>
 #include <vector>
 
+#if __has_include("backends/host/instruction_set.hpp")
+#include "backends/host/instruction_set.hpp"
+#endif
+
 namespace dashi::test {
 
 /// A matrix in Exec's memory with a copy on the host; rows may be further apart than they are long.
@@ -114,6 +118,21 @@ void check_same_bits(Kernel const& kernel) {
 #else
   static_cast<void>(kernel);
   SKIP("needs Kokkos' Serial and OpenMP and a build of every type");
+#endif
+}
+
+/// Runs `check()` with every width of registers that this processor has.
+template <class Check>
+void for_each_instruction_set(Check const& check) {
+#if __has_include("backends/host/instruction_set.hpp")
+  using backends::host::InstructionSet;
+  for (auto const limit :
+       {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
+    backends::host::limit_instruction_set(limit);
+    check();
+  }
+#else
+  check();
 #endif
 }
 

@@ -378,6 +378,20 @@ TEMPLATE_TEST_CASE("the adjoint of layer norm keeps the digits of its type", "[l
   }
 }
 
+TEST_CASE("layer norm has the same bits for every width of registers with multiply-add",
+          "[layer_norm]") {
+#if defined(__FMA__)
+  dashi::Context<Kokkos::DefaultHostExecutionSpace> ctx;
+  std::vector<std::vector<double>> results;
+  dashi::test::for_each_instruction_set([&] { results.push_back(AllOfIt{}.run(ctx)); });
+  for (auto const& result : results) {
+    CHECK(result == results.front());
+  }
+#else
+  SKIP("compiled for a processor without fused multiply-add");
+#endif
+}
+
 TEST_CASE("layer norm has the same bits for any number of threads", "[layer_norm]") {
   dashi::test::check_same_bits(AllOfIt{});
 }
