@@ -20,7 +20,7 @@ find_nvcc() {
   fail "no CUDA toolkit: nvcc is neither on PATH nor below CUDA_ROOT nor in /usr/local/cuda"
 }
 
-install_kokkos_for() { # DEVICE RECIPE OPTIONS...; patched source is ready in $source
+install_kokkos_for() { # DEVICE RECIPE OPTIONS...; adapted source is ready in $source
   name=kokkos-$1
   recipe=$2
   shift 2
@@ -29,19 +29,22 @@ install_kokkos_for() { # DEVICE RECIPE OPTIONS...; patched source is ready in $s
     -DKokkos_ENABLE_TESTS=OFF -DKokkos_ENABLE_EXAMPLES=OFF "$@"
 }
 
-# patched_kokkos FOLDER: the source with what CUDA 13 needs; Kokkos 4.7.01 has both changes.
-patched_kokkos() {
+# adapted_kokkos FOLDER: the source with the calls of CUDA 13.
+adapted_kokkos() {
   unpack_kokkos "$1"
-  run kokkos-cuda patch -p1 -d "$1" -i "$root/cmake/patches/kokkos-$kokkos_version-cuda13.patch"
+  instance=$1/core/src/Cuda/Kokkos_Cuda_Instance.hpp
+  run kokkos-cuda sed -i -f "$root/cmake/kokkos_cuda13.sed" "$instance"
+  [ "$(grep -c 'CUDART_VERSION >= 13000' "$instance")" = 2 ] ||
+    fail "$instance: the two calls that CUDA 13 changed are not where they were"
 }
 
 # The sources that a machine without a registry builds from (tests/gpu/bundle).
 install_sources() {
-  recipe="kokkos $kokkos_version patched, catch2 $catch2_version"
+  recipe="kokkos $kokkos_version for CUDA 13, catch2 $catch2_version"
   ! stamped sources "$recipe" || return 0
   rm -rf "$deps/sources"
   mkdir -p "$deps/sources/catch2"
-  patched_kokkos "$deps/sources/kokkos"
+  adapted_kokkos "$deps/sources/kokkos"
   archive=$deps/src/catch2-$catch2_version.tar.gz
   [ -f "$archive" ] || download_catch2 || fail "no apt here; put catch2's archive at $archive"
   check_hash "$archive" "$catch2_hash"
@@ -57,7 +60,7 @@ install_cuda() {
   ! stamped kokkos-cuda "$recipe" || return 0
   say "building Kokkos $kokkos_version for CUDA $release, $arch"
   source=$deps/src/kokkos-cuda
-  patched_kokkos "$source"
+  adapted_kokkos "$source"
   run kokkos-cuda sed -i "s/^default_arch=.*/default_arch=sm_${arch#"${arch%%[0-9]*}"}/" \
     "$source/bin/nvcc_wrapper"
   # The wrapper is installed with Kokkos, so consumers use the installed copy, not this one.
