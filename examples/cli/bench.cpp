@@ -4,7 +4,7 @@
 #include "failure.hpp"
 #include "verbs.hpp"
 
-#include <dashi/core/configuration.hpp>
+#include <dashi/linalg/describe.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -71,18 +71,20 @@ Ceilings ceilings_of(std::vector<Timed> const& all) {
 /// Every case once, in turn, so that a disturbance hits them alike; the first turn warms up.
 std::vector<Timed> timed(Session& session, std::vector<BenchCase> const& cases, int repetitions) {
   std::vector<Timed> all;
+  std::vector<std::function<void()>> runs;
   for (BenchCase const& c : cases) {
     all.push_back({&c});
+    runs.push_back(c.make());
   }
   dashi::io::Progress& progress = session.progress("bench");
   progress.start(static_cast<std::uint64_t>(repetitions + 1) * cases.size());
   for (int turn = 0; turn <= repetitions; ++turn) {
-    for (Timed& t : all) {
+    for (std::size_t i = 0; i < runs.size(); ++i) {
       auto const start = std::chrono::steady_clock::now();
-      t.what->run();
+      runs[i]();
       std::chrono::duration<double> const spent = std::chrono::steady_clock::now() - start;
       if (turn > 0) {
-        t.seconds.push_back(spent.count());
+        all[i].seconds.push_back(spent.count());
       }
       progress.advance(1);
     }
@@ -181,9 +183,12 @@ void add_bench(CLI::App& app, Session& session) {
       add_verb(app, "bench", "measure this machine's ceilings and each kernel's fraction of them",
                "  dashi bench\n  dashi bench --only Kronecker --json");
   verb->add_option("--only", arguments->only, "kernels whose name contains this");
-  verb->add_option("--repetitions", arguments->repetitions, "runs of each kernel (default 7)")
-      ->check(CLI::Range(1, 1000));
-  verb->add_flag("--quick", arguments->quick, "smaller arrays and 3 runs: a look, no measurement");
+  CLI::Option* const repetitions =
+      verb->add_option("--repetitions", arguments->repetitions, "runs of each kernel (default 7)")
+          ->check(CLI::Range(1, 1000));
+  verb->add_flag("--quick", arguments->quick,
+                 "smaller checkpoints and 3 runs: a look, no measurement")
+      ->excludes(repetitions);
   on_verb(*verb, session, arguments, bench);
 }
 

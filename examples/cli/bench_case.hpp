@@ -10,7 +10,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cli {
@@ -26,7 +28,30 @@ struct BenchCase {
   double flop = 0;
   Arithmetic arithmetic = Arithmetic::none;
   bool ceiling = false;
-  std::function<void()> run{};  ///< one run, fenced
+  /// Makes the arrays and returns one run, fenced. Called only for cases that are timed.
+  std::function<std::function<void()>()> make{};
+};
+
+/// Something that several cases share, made when the first of them wants it.
+template <class T>
+class Shared {
+public:
+  explicit Shared(std::function<T()> make) : state_(std::make_shared<State>()) {
+    state_->make = std::move(make);
+  }
+  T const& get() const {
+    if (!state_->value) {
+      state_->value = std::make_unique<T>(state_->make());
+    }
+    return *state_->value;
+  }
+
+private:
+  struct State {
+    std::function<T()> make;
+    std::unique_ptr<T> value;
+  };
+  std::shared_ptr<State> state_;
 };
 
 using BenchExec = Kokkos::DefaultExecutionSpace;

@@ -21,43 +21,47 @@ template <class T>
 void add_product(std::vector<BenchCase>& cases, BenchContext& ctx, char const* name,
                  Arithmetic arithmetic) {
   constexpr Index size = 2048;
-  auto const a = random_matrix<T>(ctx, size, size, 1);
-  auto const b = random_matrix<T>(ctx, size, size, 2);
-  auto const c = random_matrix<T>(ctx, size, size, 3);
   cases.push_back({.name = fmt::format("product {}", name),
                    .shape = "2048 x 2048 x 2048",
                    .flop = 2.0 * size * size * size,
                    .arithmetic = arithmetic,
                    .ceiling = true,
-                   .run = [&ctx, a, b, c] {
-                     linalg::gemm(ctx, linalg::Op::none, a, linalg::Op::transpose, b, c);
-                     ctx.fence();
+                   .make = [&ctx] {
+                     return [&ctx, a = random_matrix<T>(ctx, size, size, 1),
+                             b = random_matrix<T>(ctx, size, size, 2),
+                             c = random_matrix<T>(ctx, size, size, 3)] {
+                       linalg::gemm(ctx, linalg::Op::none, a, linalg::Op::transpose, b, c);
+                       ctx.fence();
+                     };
                    }});
 }
 
-void add_svd(std::vector<BenchCase>& cases, BenchContext& ctx) {
-  constexpr Index size = 384;
-  constexpr std::size_t count = 8;
+constexpr Index svd_size = 384;
+constexpr std::size_t svd_count = 8;
+
+std::function<void()> svd_run(BenchContext& ctx) {
   struct Matrices {
     BenchMatrix<float> a, u, vt;
     BenchVector<float> s;
   };
   std::vector<Matrices> all;
   std::vector<linalg::SvdProblem<float, Exec>> problems;
-  for (std::uint64_t k = 0; k < count; ++k) {
-    all.push_back({random_matrix<float>(ctx, size, size, k),
-                   random_matrix<float>(ctx, size, size, k),
-                   random_matrix<float>(ctx, size, size, k), random_vector<float>(ctx, size, k)});
+  for (std::uint64_t k = 0; k < svd_count; ++k) {
+    auto const matrix = [&] { return random_matrix<float>(ctx, svd_size, svd_size, k); };
+    all.push_back({matrix(), matrix(), matrix(), random_vector<float>(ctx, svd_size, k)});
     problems.push_back({all.back().a, all.back().u, all.back().s, all.back().vt});
   }
+  return [&ctx, all, problems] {
+    linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Exec> const>(problems));
+  };
+}
+
+void add_svd(std::vector<BenchCase>& cases, BenchContext& ctx) {
   cases.push_back({.name = "singular value decompositions",
-                   .shape = fmt::format("{} x 384 x 384 f32", count),
-                   .flop = static_cast<double>(count) * 9.33 * size * size * size,
+                   .shape = fmt::format("{} x 384 x 384 f32", svd_count),
+                   .flop = static_cast<double>(svd_count) * 9.33 * svd_size * svd_size * svd_size,
                    .arithmetic = Arithmetic::f32,
-                   .run = [&ctx, all, problems] {
-                     linalg::svd_batch(ctx,
-                                       std::span<linalg::SvdProblem<float, Exec> const>(problems));
-                   }});
+                   .make = [&ctx] { return svd_run(ctx); }});
 }
 
 }  // namespace
