@@ -38,7 +38,8 @@ TEST_CASE("XXH3 gives the values that xxh128sum prints") {
   Xxh3 hash;
   std::vector<std::byte> text;
   for (int i = 0; i < 5000; ++i) {  // longer than its buffer and its stripes
-    auto const part = bytes_of(std::to_string(i));
+    std::string const digits = std::to_string(i);
+    auto const part = bytes_of(digits);
     hash.update(part);
     text.insert(text.end(), part.begin(), part.end());
   }
