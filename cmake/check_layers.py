@@ -157,6 +157,14 @@ class Checker:
                 if re.match(r"using namespace (?!Kokkos::Experimental::literals)", line):
                     self.error(file, f"line {number}: 'using namespace' in a header")
 
+    def check_twins(self) -> None:
+        """g++ includes one of two '#pragma once' headers with the same text and time of change."""
+        first = {}
+        for file in self.headers + self.backends:
+            twin = first.setdefault(file.read_bytes(), file)
+            if twin != file:
+                self.error(file, f"has the same text as {twin.relative_to(self.root)}; g++ takes them for one file")
+
     def check_file_sets(self, listing: pathlib.Path) -> None:
         known = {pathlib.Path(line).resolve() for line in listing.read_text().split("\n") if line}
         for file in self.headers + self.backends:
@@ -198,6 +206,7 @@ def main() -> int:
     checker.check_headers()
     checker.check_backends()
     checker.check_form()
+    checker.check_twins()
     checker.check_text()
     if options.file_sets:
         checker.check_file_sets(options.file_sets)

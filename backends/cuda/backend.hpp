@@ -3,6 +3,7 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
+#include <dashi/linalg/decompose_numbered.hpp>
 
 #include "factor.hpp"
 #include "gemm.hpp"
@@ -27,7 +28,7 @@ struct Backend<Kokkos::Cuda, provider::Cuda> {
   template <FactorElement T>
   static void svd(Ctx& ctx, std::span<SvdCall<T> const> calls) {
     for (SvdCall<T> const& call : calls) {
-      backends::cuda::svd(ctx.exec(), handles(ctx), call);
+      decompose_numbered(call, [&] { backends::cuda::svd(ctx.exec(), handles(ctx), call); });
     }
   }
 

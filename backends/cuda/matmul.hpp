@@ -45,9 +45,9 @@ public:
 
   /// Starts the product; false when the library has no algorithm for it.
   bool run(Handles& handles) {
-    auto const [at, is_new] = handles.algorithms().try_emplace(key());
-    if (is_new) {
-      at->second = ask(handles);
+    auto at = handles.algorithms().find(key());
+    if (at == handles.algorithms().end()) {
+      at = handles.algorithms().emplace(key(), ask(handles)).first;
     }
     if (!at->second) {
       return false;

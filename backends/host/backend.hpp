@@ -4,6 +4,7 @@
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
 
+#include "../portable/row_team.hpp"
 #include "describe.hpp"
 #include "factor.hpp"
 #include "gemm.hpp"
@@ -13,8 +14,9 @@
 
 namespace dashi::linalg {
 
-/// Libraries of the host.
+/// Libraries of the host, which take pointers to its memory.
 template <ExecutionSpace Exec>
+  requires(backends::portable::is_host_space<Exec>)
 struct Backend<Exec, provider::Host> {
   template <class In, class Out>
     requires GemmElements<In, Out>

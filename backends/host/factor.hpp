@@ -3,6 +3,7 @@
 
 #include <dashi/config.hpp>
 #include <dashi/core/tensor.hpp>
+#include <dashi/linalg/decompose_numbered.hpp>
 #include <dashi/linalg/factor_call.hpp>
 
 #include "../portable/backend.hpp"
@@ -25,13 +26,13 @@ void svd(Exec const& exec, std::span<linalg::SvdCall<T> const> calls) {
     if (LapackFactor<T>::takes(call.m, call.n, std::max(call.ldu, call.ldvt))) {
       taken.push_back(call);
     } else {
-      portable::svd(exec, call);
+      linalg::decompose_numbered(call, [&] { portable::svd(exec, call); });
     }
   }
   lapack_svd_all(exec, std::span<linalg::SvdCall<T> const>(taken));
 #else
   for (linalg::SvdCall<T> const& call : calls) {
-    portable::svd(exec, call);
+    linalg::decompose_numbered(call, [&] { portable::svd(exec, call); });
   }
 #endif
 }

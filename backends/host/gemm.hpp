@@ -8,6 +8,7 @@
 
 #include "../portable/backend.hpp"
 #include "../portable/finish_rows.hpp"
+#include "first_failure.hpp"
 #include "single_gemm.hpp"
 #include "thread_limit.hpp"
 #if defined(DASHI_HOST_ONEDNN)
@@ -54,9 +55,13 @@ bool library_batch(Exec const& exec, linalg::GemmCall<T, T> const& call, linalg:
   double const work =
       static_cast<double>(call.m) * static_cast<double>(call.n) * static_cast<double>(call.k);
   if (call.batch >= exec.concurrency() && call.batch > 1 && work < small) {
+    FirstFailure failure;
+    FirstFailure* const kept = &failure;
     Kokkos::parallel_for("dashi::host::batched_gemm",
                          Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, call.batch),
-                         one);
+                         [=](Index i) { kept->guard(i, [&] { one(i); }); });
+    exec.fence("dashi::host::batched_gemm");
+    failure.rethrow();
   } else {
     for (Index i = 0; i < call.batch; ++i) {
       one(i);

@@ -61,15 +61,18 @@ inline void check_lapack(blasint info, char const* routine) {
          .place = routine,
          .found = "LAPACK's iteration did not converge (info " + std::to_string(info) + ")",
          .expected = {},
-         .advice = {}});
+         .advice = "decompose the matrix in double, or with -DDASHI_BACKEND=portable"});
   }
   if (info < 0) {
     throw VendorError({.code = "lapack",
                        .file = {},
                        .place = routine,
-                       .found = "LAPACK refused argument " + std::to_string(-info),
+                       .found = "LAPACK says that argument " + std::to_string(-info) +
+                                " is illegal (info " + std::to_string(info) + ")",
                        .expected = {},
-                       .advice = {}});
+                       .advice =
+                           "check that the matrix holds finite numbers, else report this with "
+                           "its shape and the library's version"});
   }
 }
 

@@ -6,8 +6,10 @@
 #if defined(DASHI_HOST_OPENBLAS)
 
 #include <dashi/core/tensor.hpp>
+#include <dashi/linalg/decompose_numbered.hpp>
 #include <dashi/linalg/factor_call.hpp>
 
+#include "first_failure.hpp"
 #include "lapack_factor.hpp"
 #include "thread_limit.hpp"
 
@@ -16,8 +18,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <exception>
-#include <mutex>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -33,7 +33,8 @@ inline int worthwhile_lapack_threads(Index m, Index n, int threads) {
 
 /// Decompositions side by side: each thread takes the most expensive matrix that is left and calls
 /// LAPACK on its own. Matrices that would be left over when all threads have had their share run
-/// last, one after the other on all threads, if they are large enough for that.
+/// last, one after the other on all threads, if they are large enough for that. All are tried; what
+/// the first one that failed threw is thrown at the end.
 template <class Exec, class T>
 void lapack_svd_all(Exec const& exec, std::span<linalg::SvdCall<T> const> calls) {
   auto const side = [&](std::size_t i) { return std::min(calls[i].m, calls[i].n); };
@@ -52,36 +53,32 @@ void lapack_svd_all(Exec const& exec, std::span<linalg::SvdCall<T> const> calls)
     --together;
   }
 
+  FirstFailure failure;
+  auto const decompose = [&](LapackFactor<T>& lapack, std::size_t i) {
+    failure.guard(static_cast<Index>(i),
+                  [&] { linalg::decompose_numbered(calls[i], [&] { lapack.svd(calls[i]); }); });
+  };
   {
     ThreadLimit const one(1);
     std::atomic<std::size_t> next{0};
-    std::exception_ptr failure;
-    std::mutex failure_mutex;
     auto const work = [&](int) {
-      try {
-        LapackFactor<T> lapack;
-        for (std::size_t at = next++; at < together; at = next++) {
-          lapack.svd(calls[order[at]]);
-        }
-      } catch (...) {
-        std::lock_guard const lock(failure_mutex);
-        failure = std::current_exception();
+      LapackFactor<T> lapack;
+      for (std::size_t at = next++; at < together; at = next++) {
+        decompose(lapack, order[at]);
       }
     };
     if (together > 0) {
       Kokkos::parallel_for("dashi::host::svd",
                            Kokkos::RangePolicy<Exec>(exec, 0, static_cast<int>(threads)), work);
     }
-    if (failure) {
-      std::rethrow_exception(failure);
-    }
   }
 
   ThreadLimit const all(exec.concurrency());
   LapackFactor<T> lapack;
   for (std::size_t at = together; at < order.size(); ++at) {
-    lapack.svd(calls[order[at]]);
+    decompose(lapack, order[at]);
   }
+  failure.rethrow();
 }
 
 }  // namespace dashi::backends::host

@@ -9,6 +9,7 @@
 #include <dashi/core/float_types.hpp>
 
 #include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_debug.h>
 
 #include <memory>
 #include <string>
@@ -22,9 +23,9 @@ inline void check_onednn(dnnl_status_t status, char const* call) {
     throw VendorError({.code = "onednn",
                        .file = {},
                        .place = call,
-                       .found = "oneDNN returned status " + std::to_string(status),
+                       .found = std::string("oneDNN says ") + dnnl_status2str(status),
                        .expected = {},
-                       .advice = {}});
+                       .advice = "check that memory suffices; ONEDNN_VERBOSE=1 shows the call"});
   }
 }
 

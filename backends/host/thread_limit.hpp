@@ -10,11 +10,23 @@
 #include <omp.h>
 #endif
 
+#include <mutex>
+
 namespace dashi::backends::host {
 
+/// Of an OpenBLAS with threads of its own: how many limits live, and what held before the first.
+struct OpenblasLimits {
+  std::mutex mutex;
+  int limits = 0;
+  int threads_before = 1;
+};
+
 /// Threads that library calls of the calling thread use while it lives. Both libraries ask OpenMP
-/// how many there are, and take one inside a parallel region; an OpenBLAS with threads of its own
-/// is told as well.
+/// how many there are, and take one inside a parallel region.
+///
+/// An OpenBLAS with threads of its own is told as well. It has one number for the whole process: of
+/// limits that live at the same time the latest holds, and the last to end restores what was before
+/// the first.
 class ThreadLimit {
 public:
   explicit ThreadLimit([[maybe_unused]] int threads) {
@@ -22,7 +34,11 @@ public:
     omp_set_num_threads(threads);
 #endif
 #if defined(DASHI_HOST_OPENBLAS)
-    if (own_threads()) {
+    if (has_own_threads()) {
+      std::lock_guard const lock(openblas_.mutex);
+      if (openblas_.limits++ == 0) {
+        openblas_.threads_before = openblas_get_num_threads();
+      }
       openblas_set_num_threads(threads);
     }
 #endif
@@ -32,8 +48,11 @@ public:
     omp_set_num_threads(openmp_before_);
 #endif
 #if defined(DASHI_HOST_OPENBLAS)
-    if (own_threads()) {
-      openblas_set_num_threads(openblas_before_);
+    if (has_own_threads()) {
+      std::lock_guard const lock(openblas_.mutex);
+      if (--openblas_.limits == 0) {
+        openblas_set_num_threads(openblas_.threads_before);
+      }
     }
 #endif
   }
@@ -45,11 +64,11 @@ private:
   int const openmp_before_ = omp_get_max_threads();
 #endif
 #if defined(DASHI_HOST_OPENBLAS)
-  static bool own_threads() {
+  static bool has_own_threads() {
     constexpr int pthreads = 1;  // what openblas_get_parallel says
     return openblas_get_parallel() == pthreads;
   }
-  int const openblas_before_ = openblas_get_num_threads();
+  static inline OpenblasLimits openblas_;
 #endif
 };
 

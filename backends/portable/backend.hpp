@@ -3,6 +3,7 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
+#include <dashi/linalg/decompose_numbered.hpp>
 #include <dashi/linalg/factor_call.hpp>
 
 #include "packed_gemm.hpp"
@@ -41,7 +42,7 @@ struct Backend<Exec, provider::Portable> {
   template <FactorElement T>
   static void svd(Context<Exec, provider::Portable>& ctx, std::span<SvdCall<T> const> calls) {
     for (SvdCall<T> const& call : calls) {
-      backends::portable::svd(ctx.exec(), call);
+      decompose_numbered(call, [&] { backends::portable::svd(ctx.exec(), call); });
     }
   }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/core/expects.hpp>
 #include <dashi/core/tensor.hpp>
 
 #include <Kokkos_Core.hpp>
 
+#include <limits>
+#include <string>
 #include <type_traits>
 
 namespace dashi::backends::portable {
@@ -89,6 +92,9 @@ void for_each_row_on_device(char const* label, Exec const& exec, Index count,
                             Kernel const& kernel) {
   using Policy = Kokkos::TeamPolicy<Exec>;
   using Member = typename Policy::member_type;
+  constexpr Index most = std::numeric_limits<int>::max();  // teams that a league may have
+  DASHI_EXPECTS(count <= most, std::string(label) + " has " + std::to_string(count) +
+                                   " rows, on devices at most " + std::to_string(most));
   Kokkos::parallel_for(
       label, Policy(exec, static_cast<int>(count), 128), KOKKOS_LAMBDA(Member const& member) {
         kernel(DeviceRowTeam<Member>{member}, Index{member.league_rank()});

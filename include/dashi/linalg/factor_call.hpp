@@ -19,6 +19,7 @@ struct SvdCall {
   T* s = nullptr;
   T* vt = nullptr;
   Index ldvt = 1;
+  Index number = -1;  ///< of the matrix in svd_batch; negative for one alone
 };
 
 /// A checked QR decomposition: A [m, n] = Q [m, k] R [k, n], k = min(m, n) > 0.

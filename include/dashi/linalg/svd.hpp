@@ -128,9 +128,9 @@ void singular_values(Context<Exec, Provider>& ctx, A const& a, S const& s) {
   }
 }
 
-/// Many decompositions at once, of any shapes: on a host one thread a matrix, the largest first.
-/// Fences. When one does not converge ConvergenceError says which; the results of all are then
-/// unspecified.
+/// Many decompositions at once, of any shapes: on a host one thread a matrix, the largest first; on
+/// devices one matrix after the other. Fences. When one does not converge ConvergenceError says
+/// which ("matrix i"); the results of all are then unspecified.
 template <class Exec, class Provider, class T>
 void svd_batch(Context<Exec, Provider>& ctx, std::span<SvdProblem<T, Exec> const> problems) {
   if constexpr (detail::require_svd<Exec, Provider, T>()) {
@@ -138,10 +138,10 @@ void svd_batch(Context<Exec, Provider>& ctx, std::span<SvdProblem<T, Exec> const
     std::vector<SvdCall<T>> calls;
     calls.reserve(problems.size());
     for (SvdProblem<T, Exec> const& problem : problems) {
-      auto const call = detail::svd_call<Exec>(problem.a, problem.u, problem.s, problem.vt);
+      auto call = detail::svd_call<Exec>(problem.a, problem.u, problem.s, problem.vt);
+      call.number = &problem - problems.data();
       if (call.m > 0 && call.n > 0) {
-        std::string const where =
-            "dashi::linalg::svd_batch, matrix " + std::to_string(&problem - problems.data());
+        std::string const where = "dashi::linalg::svd_batch, matrix " + std::to_string(call.number);
         detail::expect_finite(ctx, problem.a, where.c_str());
         calls.push_back(call);
       }

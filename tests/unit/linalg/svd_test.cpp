@@ -2,6 +2,7 @@
 #include "linalg_fixture.hpp"
 
 #include <dashi/core/error.hpp>
+#include <dashi/linalg/decompose_numbered.hpp>
 #include <dashi/linalg/qr.hpp>
 #include <dashi/linalg/svd.hpp>
 
@@ -11,6 +12,7 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <string>
 #include <vector>
 
 using namespace dashi;
@@ -89,6 +91,49 @@ void check_factors(Dense<T> const& a, Factors<T> const& f) {
   }
   CHECK(f.u.gaps_untouched());
   CHECK(f.vt.gaps_untouched());
+}
+
+/// X v, or X' v.
+template <class T>
+std::vector<double> times(Dense<T> const& x, bool transposed, std::vector<double> const& v) {
+  std::vector<double> out(static_cast<std::size_t>(transposed ? x.cols : x.rows));
+  for (Index i = 0; i < x.rows; ++i) {
+    for (Index j = 0; j < x.cols; ++j) {
+      out[static_cast<std::size_t>(transposed ? j : i)] +=
+          x.at(i, j) * v[static_cast<std::size_t>(transposed ? i : j)];
+    }
+  }
+  return out;
+}
+
+inline double distance(std::vector<double> const& x, std::vector<double> const& y) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    sum = std::hypot(sum, x[i] - y[i]);
+  }
+  return std::isnan(sum) ? 1e300 : sum;
+}
+
+/// check_factors of large matrices on one random vector: quadratic time.
+template <class T>
+void check_factors_on_a_vector(Dense<T> const& a, Factors<T> const& f) {
+  INFO(a.rows << " x " << a.cols);
+  double const allowed = allowance<T>(a.rows, a.cols);
+  auto const random = [](Index size) { return Dense<double>(1, size).randomise(77).memory; };
+  std::vector<double> x = random(a.cols);
+  x.pop_back();
+  std::vector<double> y = random(f.u.cols);
+  y.pop_back();
+  double const x_norm = distance(x, std::vector<double>(x.size()));
+  double const y_norm = distance(y, std::vector<double>(y.size()));
+  CHECK(distance(times(f.u, true, times(f.u, false, y)), y) <= allowed * y_norm);
+  CHECK(distance(times(f.vt, false, times(f.vt, true, y)), y) <= allowed * y_norm);
+  std::vector<double> scaled = times(f.vt, false, x);
+  for (std::size_t i = 0; i < scaled.size(); ++i) {
+    scaled[i] *= static_cast<double>(f.s[i]);
+    CHECK((i == 0 || f.s[i] <= f.s[i - 1]));
+  }
+  CHECK(distance(times(f.u, false, scaled), times(a, false, x)) <= allowed * norm_of(a) * x_norm);
 }
 
 template <class Where, class T>
@@ -193,6 +238,24 @@ void check_everything() {
   }
 }
 
+template <class T, class Exec>
+linalg::SvdProblem<T, Exec> problem_of(Dense<T>& a, Factors<T>& f) {
+  return {matrix_over<T const, Exec>(a.memory.data(), a.rows, a.cols),
+          matrix_over<T, Exec>(f.u.memory.data(), f.u.rows, f.u.cols),
+          vector_over<T, Exec>(f.s.data(), static_cast<Index>(f.s.size())),
+          matrix_over<T, Exec>(f.vt.memory.data(), f.vt.rows, f.vt.cols)};
+}
+
+template <class Body>
+std::string place_of_error(Body const& body) {
+  try {
+    body();
+  } catch (Error const& error) {
+    return error.diagnosis().place;
+  }
+  return "nothing was thrown";
+}
+
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("svd gives orthonormal factors whose product is the matrix", "[linalg]",
@@ -228,12 +291,7 @@ TEMPLATE_LIST_TEST_CASE("svd_batch gives what svd gives", "[linalg]", Places) {
     factors.emplace_back(matrices.back().rows, matrices.back().cols);
   }
   for (std::size_t i = 0; i < matrices.size(); ++i) {
-    auto& f = factors[i];
-    problems.push_back({matrix_over<float const, Exec>(matrices[i].memory.data(), matrices[i].rows,
-                                                       matrices[i].cols),
-                        matrix_over<float, Exec>(f.u.memory.data(), f.u.rows, f.u.cols),
-                        vector_over<float, Exec>(f.s.data(), static_cast<Index>(f.s.size())),
-                        matrix_over<float, Exec>(f.vt.memory.data(), f.vt.rows, f.vt.cols)});
+    problems.push_back(problem_of<float, Exec>(matrices[i], factors[i]));
   }
   linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Exec> const>(problems));
   for (std::size_t i = 0; i < matrices.size(); ++i) {
@@ -248,6 +306,97 @@ TEMPLATE_LIST_TEST_CASE("svd_batch gives what svd gives", "[linalg]", Places) {
       linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Exec> const>(problems)),
       ConvergenceError);
 }
+
+TEMPLATE_LIST_TEST_CASE("svd_batch says which matrix holds no numbers", "[linalg]", Places) {
+  using Exec = typename TestType::Exec;
+  Context<Exec, typename TestType::Provider> ctx;
+  std::vector<Dense<double>> matrices;
+  std::vector<Factors<double>> factors;
+  for (Index rows : {0, 3, 0, 4}) {  // empty ones count
+    matrices.emplace_back(rows, 3).randomise(1);
+    factors.emplace_back(rows, 3);
+  }
+  matrices[3](0, 0) = std::numeric_limits<double>::infinity();
+  std::vector<linalg::SvdProblem<double, Exec>> problems;
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    problems.push_back(problem_of<double, Exec>(matrices[i], factors[i]));
+  }
+  CHECK(place_of_error([&] {
+          linalg::svd_batch(ctx, std::span<linalg::SvdProblem<double, Exec> const>(problems));
+        }) == "dashi::linalg::svd_batch, matrix 3");
+}
+
+TEST_CASE("the number of a matrix is added to what its decomposition throws", "[linalg]") {
+  linalg::SvdCall<float> call;
+  auto const fails = [] {
+    throw ConvergenceError({.code = {},
+                            .file = {},
+                            .place = "gesdd",
+                            .found = "no convergence",
+                            .expected = {},
+                            .advice = {}});
+  };
+  CHECK(place_of_error([&] { linalg::decompose_numbered(call, fails); }) == "gesdd");
+  call.number = 7;
+  CHECK_THROWS_AS(linalg::decompose_numbered(call, fails), ConvergenceError);
+  CHECK(place_of_error([&] { linalg::decompose_numbered(call, fails); }) == "gesdd, matrix 7");
+}
+
+#if defined(DASHI_HOST_OPENBLAS)
+TEMPLATE_LIST_TEST_CASE("of the matrices that LAPACK refuses the first is named", "[linalg]",
+                        Places) {
+  using Exec = typename TestType::Exec;
+  Context<Exec, provider::Host> ctx;
+  // The front door would not let them through. The most expensive one is decomposed first.
+  std::vector<Dense<float>> matrices;
+  std::vector<Factors<float>> factors;
+  std::vector<linalg::SvdCall<float>> calls;
+  for (Index i = 0; i < 6; ++i) {
+    matrices.emplace_back(4 + 5 * i, 4 + 5 * i).randomise(static_cast<std::uint64_t>(i));
+    factors.emplace_back(4 + 5 * i, 4 + 5 * i);
+  }
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    Dense<float>& a = matrices[i];
+    Factors<float>& f = factors[i];
+    if (i >= 2) {
+      a(1, 1) = std::numeric_limits<float>::quiet_NaN();
+    }
+    calls.push_back({a.rows, a.cols, a.memory.data(), a.ld, f.u.memory.data(), f.u.ld, f.s.data(),
+                     f.vt.memory.data(), f.vt.ld, static_cast<Index>(10 + i)});
+  }
+  using Backend = linalg::Backend<Exec, provider::Host>;
+  CHECK(place_of_error([&] {
+          Backend::svd(ctx, std::span<linalg::SvdCall<float> const>(calls));
+        }) == "gesdd, matrix 12");
+  check_factors(matrices[1], factors[1]);
+}
+#endif
+
+#if defined(KOKKOS_ENABLE_OPENMP) && defined(DASHI_HOST_ENABLED)
+TEST_CASE("large matrices left over are decomposed on all threads", "[linalg]") {
+  Context<Kokkos::OpenMP, provider::Host> ctx{Kokkos::OpenMP(2)};
+  std::vector<Dense<float>> matrices;
+  std::vector<Factors<float>> factors;
+  std::vector<linalg::SvdProblem<float, Kokkos::OpenMP>> problems;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    matrices.emplace_back(520, 520).randomise(i);
+    factors.emplace_back(520, 520);
+  }
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    problems.push_back(problem_of<float, Kokkos::OpenMP>(matrices[i], factors[i]));
+  }
+  linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Kokkos::OpenMP> const>(problems));
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    check_factors_on_a_vector(matrices[i], factors[i]);
+  }
+  Dense<float> tall(1152, 384);
+  tall.randomise(9);
+  Factors<float> f(1152, 384);
+  linalg::svd(ctx, tall.view(), f.u.view(), vector_over<float, Kokkos::Serial>(f.s.data(), 384),
+              f.vt.view());
+  check_factors_on_a_vector(tall, f);
+}
+#endif
 
 TEMPLATE_LIST_TEST_CASE("svd names extents that do not match", "[linalg]", Places) {
   Context<typename TestType::Exec, typename TestType::Provider> ctx;
