@@ -64,10 +64,15 @@ public:
 
   Index parameters() const { return parameters_; }
 
-  /// One update; `step` counts from 1. Asynchronous.
+  /// One update; `step` counts from 1. Asynchronous. Throws PreconditionError for another step and
+  /// for beta1 or beta2 outside [0, 1).
   template <class Provider>
   void step(Context<Exec, Provider>& ctx, AdamWOptions const& options, std::int64_t step) const {
     DASHI_EXPECTS(step >= 1, "steps of AdamW count from 1, not " + std::to_string(step));
+    for (double const beta : {options.beta1, options.beta2}) {
+      DASHI_EXPECTS(beta >= 0 && beta < 1,
+                    "beta1 and beta2 of AdamW must be in [0, 1), not " + std::to_string(beta));
+    }
     if (pieces() == 0) {
       return;
     }

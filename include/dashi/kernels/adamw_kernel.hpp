@@ -3,6 +3,7 @@
 
 #include <dashi/core/fast_math.hpp>
 #include <dashi/kernels/adamw_arguments.hpp>
+#include <dashi/kernels/league_size.hpp>
 #include <dashi/kernels/reduce_lanes.hpp>
 #include <dashi/kernels/run_tasks.hpp>
 
@@ -166,7 +167,8 @@ template <class Exec, class Kernel>
 void adamw_by_teams(Exec const& exec, Index pieces, Kernel const& kernel) {
   using Policy = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
   Kokkos::parallel_for(
-      "dashi::kernels::adamw", Policy(exec, static_cast<int>(pieces), runs_on_host<Exec> ? 1 : 256),
+      "dashi::kernels::adamw",
+      Policy(exec, league_size(pieces, "adamw"), runs_on_host<Exec> ? 1 : 256),
       KOKKOS_LAMBDA(typename Policy::member_type const& team) {
         AdamWPiece const piece = kernel.pieces[team.league_rank()];
         auto const tensor = kernel.tensors[piece.tensor];

@@ -3,6 +3,7 @@
 
 #include <dashi/kernels/attention_arguments.hpp>
 #include <dashi/kernels/exponential.hpp>
+#include <dashi/kernels/league_size.hpp>
 #include <dashi/kernels/run_tasks.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -84,7 +85,7 @@ struct AttentionPlace {
 template <class Exec>
 int attention_league(AttentionSizes const& sizes) {
   Index const size = attention_team_size<Exec>;
-  return static_cast<int>(sizes.samples * sizes.heads * ((sizes.tokens + size - 1) / size));
+  return league_size(sizes.samples * sizes.heads * ((sizes.tokens + size - 1) / size), "attention");
 }
 
 /// Rows [first, first + attention_team_rows) of a head into the team's memory, with zeros past the

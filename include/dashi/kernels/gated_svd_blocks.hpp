@@ -2,8 +2,10 @@
 #pragma once
 
 #include <dashi/core/context.hpp>
+#include <dashi/core/expects.hpp>
 #include <dashi/kernels/gated_svd.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -18,7 +20,7 @@ namespace dashi::kernels {
 struct GateBlocks {
   Index learngene = 0;                     ///< components 0..learngene-1
   Index block = 1;                         ///< rank of a block of tailors
-  std::vector<std::vector<Index>> active;  ///< of each class its blocks, ascending
+  std::vector<std::vector<Index>> active;  ///< of each class its blocks, ascending, from 0
 
   /// Components of a class that are not learngene.
   Index active_tailors(Index label) const {
@@ -32,10 +34,39 @@ enum class GatePath : unsigned char {
   grouped,  ///< the learngene for all rows, each class' tailors for its rows only
 };
 
+namespace detail {
+
+/// Throws PreconditionError where the blocks of the labels' classes are not among the components.
+inline void expect_gate_blocks(GateBlocks const& blocks, std::span<std::int32_t const> labels,
+                               Index rank) {
+  auto const text = [](auto number) { return std::to_string(number); };
+  DASHI_EXPECTS(blocks.learngene >= 0 && blocks.learngene <= rank,
+                "learngene of " + text(blocks.learngene) + " components, rank is " + text(rank));
+  DASHI_EXPECTS(blocks.block > 0,
+                "a block of tailors has rank " + text(blocks.block) + ", expected at least 1");
+  Index const most = (rank - blocks.learngene) / blocks.block;
+  for (std::int32_t const label : labels) {
+    DASHI_EXPECTS(label >= 0 && static_cast<std::size_t>(label) < blocks.active.size(),
+                  "class " + text(label) + " of " + text(blocks.active.size()));
+    Index next = 0;
+    for (Index const b : blocks.active[static_cast<std::size_t>(label)]) {
+      DASHI_EXPECTS(b >= next && b < most, "class " + text(label) + " has block " + text(b) +
+                                               " where at least " + text(next) +
+                                               " is expected and less than " + text(most) +
+                                               ", the blocks in rank " + text(rank));
+      next = b + 1;
+    }
+  }
+}
+
+}  // namespace detail
+
 /// Grouped when the rows need less than half of the tailors on average: below that the smaller
 /// products lose less than they save (docs/maths/gated_svd.md). `rank` counts all components.
+/// Throws PreconditionError for labels and blocks that gated_apply_blocks refuses.
 inline GatePath plan_gates(GateBlocks const& blocks, std::span<std::int32_t const> labels,
                            Index rank) {
+  detail::expect_gate_blocks(blocks, labels, rank);
   double active = 0;
   for (std::int32_t const label : labels) {
     active += static_cast<double>(blocks.active_tailors(label));
@@ -77,6 +108,20 @@ inline std::vector<std::pair<Index, Index>> component_ranges(GateBlocks const& b
   return ranges;
 }
 
+/// gated_apply by some of `f`'s components, on as many rows at a time as all components' scratch
+/// has room for: fewer components would take longer tiles, which can need more bytes.
+template <class T, class Exec, class Provider>
+void apply_components(Context<Exec, Provider>& ctx, SvdFactors<T, Exec> const& f, Index first,
+                      Index count, RowsOf<T const, Exec> const& x, RowsOf<T, Exec> const& y,
+                      double beta) {
+  Index const tile = gated_tile<T, Exec>(f.rank(), x.rows);
+  for (Index row = 0; row < x.rows; row += tile) {
+    Index const rows = std::min(tile, x.rows - row);
+    gated_apply<T>(ctx, some_components(f, first, count), {}, rows_range(x, row, rows),
+                   rows_range(y, row, rows), beta);
+  }
+}
+
 }  // namespace detail
 
 /// y = beta y + the gated layer with 0/1 block gates, inactive tailors skipped.
@@ -84,7 +129,8 @@ inline std::vector<std::pair<Index, Index>> component_ranges(GateBlocks const& b
 /// labels: the class of each sample, on the host; samples of one class side by side are worked on
 /// together, so sort a batch by class. The same number as gated_apply with the table of `blocks`,
 /// for inference and frozen tailors (nothing is saved). FLOP: 2 (m + n) times the active components
-/// of all rows. Takes gated_apply_scratch bytes. Asynchronous.
+/// of all rows. Takes gated_apply_scratch bytes of all components and rows. Asynchronous. Throws
+/// PreconditionError for a label that is no class and for blocks beyond the components.
 template <class T, class Exec, class Provider>
 void gated_apply_blocks(Context<Exec, Provider>& ctx,
                         std::type_identity_t<SvdFactors<T, Exec>> const& f,
@@ -95,27 +141,19 @@ void gated_apply_blocks(Context<Exec, Provider>& ctx,
   detail::expect_extents<T const>(x, "x", static_cast<Index>(labels.size()) * rows_per_sample,
                                   f.vt.cols);
   detail::expect_extents<T>(y, "y", x.rows, f.ut.cols);
-  DASHI_EXPECTS(blocks.learngene >= 0 && blocks.learngene <= f.rank(),
-                "learngene of " + std::to_string(blocks.learngene) + " components, rank is " +
-                    std::to_string(f.rank()));
-  gated_apply<T>(ctx, detail::some_components(f, 0, blocks.learngene), {}, x, y, beta);
+  detail::expect_gate_blocks(blocks, labels, f.rank());
+  detail::apply_components<T, Exec>(ctx, f, 0, blocks.learngene, x, y, beta);
   for (std::size_t s = 0; s < labels.size();) {
     std::size_t end = s + 1;
     while (end < labels.size() && labels[end] == labels[s]) {
       ++end;
     }
-    DASHI_EXPECTS(
-        labels[s] >= 0 && static_cast<std::size_t>(labels[s]) < blocks.active.size(),
-        "class " + std::to_string(labels[s]) + " of " + std::to_string(blocks.active.size()));
     Index const first = static_cast<Index>(s) * rows_per_sample;
     Index const count = static_cast<Index>(end - s) * rows_per_sample;
     for (auto const& [component, components] : detail::component_ranges(blocks, labels[s])) {
-      DASHI_EXPECTS(component + components <= f.rank(), "a block of tailors ends at component " +
-                                                            std::to_string(component + components) +
-                                                            ", rank is " +
-                                                            std::to_string(f.rank()));
-      gated_apply<T>(ctx, detail::some_components(f, component, components), {},
-                     detail::rows_range(x, first, count), detail::rows_range(y, first, count), 1);
+      detail::apply_components<T, Exec>(ctx, f, component, components,
+                                        detail::rows_range(x, first, count),
+                                        detail::rows_range(y, first, count), 1);
     }
     s = end;
   }

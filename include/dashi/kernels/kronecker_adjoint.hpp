@@ -75,6 +75,17 @@ void expect_kronecker_adjoint(KroneckerShape const& s, Rows<T const> const& x,
   }
 }
 
+/// What is left of the gradients' old values where a factor is empty and so all sums are.
+template <class T, class Exec, class Provider>
+void scale_gradients(Context<Exec, Provider>& ctx, KroneckerGradients<T, Exec> const& gradients) {
+  using linalg::Op;
+  Rows<T const> const none{nullptr, gradients.dx.rows, 0, 0};
+  Rows<T const> const nothing{nullptr, 0, gradients.dx.cols, gradients.dx.cols};
+  multiply(ctx, Op::none, none, Op::none, nothing, plain<T>(gradients.dx), {1, gradients.dx_beta});
+  tree_sum<AccumulatorOf<T>>(ctx, nullptr, 0, 0, gradients.beta, gradients.da);
+  tree_sum<AccumulatorOf<T>>(ctx, nullptr, 0, 0, gradients.beta, gradients.db);
+}
+
 }  // namespace detail
 
 /// Bytes of ctx.scratch() that kronecker_adjoint takes for `rows` rows.
@@ -90,11 +101,14 @@ std::size_t kronecker_adjoint_scratch(KroneckerShape const& shape, KroneckerPath
 /// dx += scale (A ⊗ B)' dy, dA[i, j] += scale Σ_t G[t, i, :] · (B x)[t, j, :],
 /// dB += scale Σ_t,j Z[t, j, :]' x[t, j, :], and likewise in the other order.
 ///
-/// dW is never formed: dB is a product over T n1 (or T m1) rows, dA one over T m2 (or T n2)
-/// numbers, both summed over a split and by a tree that depend on the extents alone. `path` is that
-/// of dx; materialised takes the gradients in shape.cheaper_order(). `saved`: what kronecker_apply
-/// kept in that order; empty: computed again. Shapes as there, dy [T, m1 m2], dx [T, n1 n2], dA and
-/// dB of accumulator type. Takes kronecker_adjoint_scratch bytes. Asynchronous.
+/// dW is never formed. dA sums over T m2 (or T n2) numbers by a split and a tree of ours that
+/// depend on the extents alone; on hosts the sums within a part are ours too: the same bits on any
+/// number of threads, given what lies between the steps. dB is a product over T n1 (or T m1) rows:
+/// on hosts the provider's, whose split is its own; on devices its products of 2048 rows, added by
+/// our tree. `path` is that of dx; materialised takes the gradients in shape.cheaper_order().
+/// `saved`: what kronecker_apply kept in that order; empty: computed again. Shapes as there, dy [T,
+/// m1 m2], dx [T, n1 n2], dA and dB of accumulator type. Takes kronecker_adjoint_scratch bytes.
+/// Asynchronous.
 template <class Exec, class Provider, class A, class B, class X, class DY>
 void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double scale, A const& a,
                        B const& b, X const& x, DY const& dy,
@@ -112,7 +126,10 @@ void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double 
   Index const rows = in.rows;
   bool const want_dx = gradients.dx.given();
   detail::expect_kronecker_adjoint<T, Exec>(shape, in, out, gradients, saved, order);
-
+  if (shape.in() == 0 || shape.out() == 0) {
+    detail::scale_gradients<T>(ctx, gradients);
+    return;
+  }
   Frame const frame(ctx.scratch());
   auto const scratch = detail::KroneckerAdjointScratch<T, Exec>::take(ctx.scratch(), shape, path,
                                                                       rows, saved.given());

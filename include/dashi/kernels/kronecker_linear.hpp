@@ -2,12 +2,14 @@
 #pragma once
 
 #include <dashi/core/context.hpp>
+#include <dashi/core/expects.hpp>
 #include <dashi/kernels/kronecker_adjoint.hpp>
 #include <dashi/kernels/kronecker_plan.hpp>
 #include <dashi/linalg/gemm.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <type_traits>
 
 namespace dashi::kernels {
@@ -29,6 +31,14 @@ void expect_merged(KroneckerLinear<T, Exec> const& layer) {
   expect_extents<T>(layer.merged, "the merged weight", layer.weight.rows, layer.weight.cols);
 }
 
+/// Memory that forward would not fill, or that the adjoint would take for the other order.
+template <class T>
+void expect_saved(KroneckerPlan const& plan, Rows<T> const& saved) {
+  DASHI_EXPECTS(plan.saves() || !saved.given(),
+                std::string("`saved` is given, but forward ") + name_of(plan.forward) +
+                    " leaves nothing for gradients " + name_of(plan.gradient_order()));
+}
+
 }  // namespace detail
 
 /// layer.merged = W + scale A ⊗ B: to be called after each change of W, A, B or scale when the plan
@@ -48,16 +58,17 @@ std::size_t kronecker_linear_scratch(KroneckerPlan const& plan) {
       plan.forward == KroneckerPath::materialised
           ? 0
           : kronecker_apply_scratch<T, Exec>(plan.shape, plan.forward, plan.use.rows, plan.saves());
-  auto const gradients =
-      kronecker_adjoint_scratch<T, Exec>(plan.shape, plan.order, plan.use.rows, plan.saves());
+  auto const gradients = kronecker_adjoint_scratch<T, Exec>(plan.shape, plan.gradient_order(),
+                                                            plan.use.rows, plan.saves());
   return std::max(forward, plan.use.trains ? gradients : 0);
 }
 
 /// y = (W + scale A ⊗ B) x (+ bias) for every row of x, as planned: one product with W', or the
 /// product with W to whose result the factored update is added.
 ///
-/// x [T, n], y [T, m]; bias [m] or empty. `saved` [T, between(plan.order)] where plan.saves(), for
-/// the adjoint. Takes kronecker_linear_scratch bytes. Asynchronous.
+/// x [T, n], y [T, m]; bias [m] or empty. `saved` [T, between(plan.gradient_order())] where
+/// plan.saves(), for the adjoint; else empty (PreconditionError). Takes kronecker_linear_scratch
+/// bytes. Asynchronous.
 template <class T, class Exec, class Provider>
 void kronecker_linear(Context<Exec, Provider>& ctx, KroneckerPlan const& plan,
                       std::type_identity_t<KroneckerLinear<T, Exec>> const& layer,
@@ -65,6 +76,7 @@ void kronecker_linear(Context<Exec, Provider>& ctx, KroneckerPlan const& plan,
                       RowsArgument<T, Exec> const& saved = {},
                       std::type_identity_t<VectorOf<T const, Exec>> bias = {}) {
   using linalg::Op;
+  detail::expect_saved<T>(plan, saved);
   bool const merged = plan.forward == KroneckerPath::materialised;
   if (merged) {
     detail::expect_merged(layer);
@@ -83,7 +95,8 @@ void kronecker_linear(Context<Exec, Provider>& ctx, KroneckerPlan const& plan,
 }
 
 /// The adjoint: dx = (W + scale A ⊗ B)' dy, dA and dB; W is frozen. Gradients left empty are not
-/// computed; dx_beta 1 adds to dx. Takes kronecker_linear_scratch bytes. Asynchronous.
+/// computed; dx_beta 1 adds to dx. `saved` as kronecker_linear left it. Takes
+/// kronecker_linear_scratch bytes. Asynchronous.
 template <class T, class Exec, class Provider>
 void kronecker_linear_adjoint(Context<Exec, Provider>& ctx, KroneckerPlan const& plan,
                               std::type_identity_t<KroneckerLinear<T, Exec>> const& layer,
@@ -92,6 +105,7 @@ void kronecker_linear_adjoint(Context<Exec, Provider>& ctx, KroneckerPlan const&
                               std::type_identity_t<KroneckerGradients<T, Exec>> gradients,
                               RowsArgument<T, Exec> const& saved = {}) {
   using linalg::Op;
+  detail::expect_saved<T>(plan, saved);
   bool const merged = plan.backward == KroneckerPath::materialised;
   if (merged) {
     detail::expect_merged(layer);
@@ -105,9 +119,9 @@ void kronecker_linear_adjoint(Context<Exec, Provider>& ctx, KroneckerPlan const&
   if (merged) {
     gradients.dx = {};
   }
-  kronecker_adjoint(ctx, merged ? plan.order : plan.backward, layer.scale,
-                    view_of<Exec, T const>(layer.a), view_of<Exec, T const>(layer.b),
-                    view_of<Exec, T const>(x), view_of<Exec, T const>(dy), gradients, saved);
+  kronecker_adjoint(ctx, plan.gradient_order(), layer.scale, view_of<Exec, T const>(layer.a),
+                    view_of<Exec, T const>(layer.b), view_of<Exec, T const>(x),
+                    view_of<Exec, T const>(dy), gradients, saved);
 }
 
 }  // namespace dashi::kernels

@@ -49,13 +49,15 @@ struct KroneckerPlan {
   MachineRatio ratio;
   KroneckerPath forward = KroneckerPath::b_first;
   KroneckerPath backward = KroneckerPath::b_first;
-  KroneckerPath order = KroneckerPath::b_first;  ///< of what is factored, dA and dB included
+  KroneckerPath order = KroneckerPath::b_first;  ///< of dA and dB when backward is merged
 
   bool merges() const {
     return forward == KroneckerPath::materialised || backward == KroneckerPath::materialised;
   }
+  /// Order in which dA and dB are taken, and so of what the adjoint wants of the forward step.
+  KroneckerPath gradient_order() const { return factored(backward); }
   /// Whether forward leaves what backward wants again.
-  bool saves() const { return use.trains && forward == order; }
+  bool saves() const { return use.trains && forward_leaves(gradient_order()); }
 
   KroneckerCost merge_cost() const {
     double const numbers = static_cast<double>(shape.out()) * static_cast<double>(shape.in());
@@ -69,7 +71,7 @@ struct KroneckerPlan {
     if (!use.trains) {
       return {};
     }
-    KroneckerPath const by = path == KroneckerPath::materialised ? order : path;
+    KroneckerPath const by = factored(path);
     KroneckerCost const whole = step(by);
     KroneckerCost const product{whole.product_flop, 0, 0};
     KroneckerCost const mix{0, whole.mix_flop, 0};
@@ -111,12 +113,18 @@ struct KroneckerPlan {
     for (KroneckerPath const path :
          {KroneckerPath::materialised, KroneckerPath::a_first, KroneckerPath::b_first}) {
       text += add((std::string("backward ") + name_of(path)).c_str(),
-                  backward_cost(path, forward == KroneckerPath::materialised));
+                  backward_cost(path, !forward_leaves(factored(path))));
     }
     return text;
   }
 
 private:
+  KroneckerPath factored(KroneckerPath path) const {
+    return path == KroneckerPath::materialised ? order : path;
+  }
+  bool forward_leaves(KroneckerPath between) const {
+    return forward != KroneckerPath::materialised && forward == between;
+  }
   KroneckerCost step(KroneckerPath by) const {
     double const rows = static_cast<double>(use.rows);
     return {2 * rows * shape.products(by), 2 * rows * shape.mixes(by), 0};

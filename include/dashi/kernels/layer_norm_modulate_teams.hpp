@@ -3,6 +3,7 @@
 
 #include <dashi/kernels/layer_norm_modulate_adjoint_rows.hpp>
 #include <dashi/kernels/layer_norm_modulate_arguments.hpp>
+#include <dashi/kernels/league_size.hpp>
 #include <dashi/kernels/run_tasks.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -23,7 +24,7 @@ void layer_norm_modulate_by_teams(Exec const& exec, LayerNormModulate<T, Exec> c
   }
   Kokkos::parallel_for(
       "dashi::kernels::layer_norm_modulate",
-      Policy(exec, static_cast<int>(a.x.rows), norm_team_size<Exec>),
+      Policy(exec, league_size(a.x.rows, "layer_norm_modulate"), norm_team_size<Exec>),
       KOKKOS_LAMBDA(typename Policy::member_type const& team) {
         Index const row = team.league_rank();
         Index const sample = row / a.rows_per_sample;
@@ -113,7 +114,7 @@ void layer_norm_modulate_adjoint_by_teams(Exec const& exec,
   }
   Kokkos::parallel_for(
       "dashi::kernels::layer_norm_modulate_adjoint",
-      Policy(exec, static_cast<int>(a.dy.rows), norm_team_size<Exec>),
+      Policy(exec, league_size(a.dy.rows, "layer_norm_modulate_adjoint"), norm_team_size<Exec>),
       KOKKOS_LAMBDA(typename Policy::member_type const& team) {
         Index const row = team.league_rank();
         Index const sample = row / a.rows_per_sample;

@@ -68,8 +68,9 @@ struct PatchKernel {
 template <class Exec, class T>
 void move_patches(char const* label, Exec const& exec, PatchGrid const& grid, PatchOrder order,
                   bool to_tokens, Rows<T> const& images, Rows<T> const& tokens) {
-  DASHI_EXPECTS(grid.channels > 0 && grid.patch > 0 && grid.height % grid.patch == 0 &&
-                    grid.width % grid.patch == 0,
+  DASHI_EXPECTS(grid.channels > 0, "images of patchify have " + std::to_string(grid.channels) +
+                                       " channels, expected at least 1");
+  DASHI_EXPECTS(grid.patch > 0 && grid.height % grid.patch == 0 && grid.width % grid.patch == 0,
                 "an image of " + std::to_string(grid.height) + " x " + std::to_string(grid.width) +
                     " cannot be cut into patches of " + std::to_string(grid.patch));
   expect_extents(images, "images of patchify", images.rows, grid.image_size());

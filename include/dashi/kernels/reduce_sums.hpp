@@ -3,6 +3,7 @@
 
 #include <dashi/core/arena.hpp>
 #include <dashi/kernels/accumulator.hpp>
+#include <dashi/kernels/league_size.hpp>
 #include <dashi/kernels/reduce_lanes.hpp>
 #include <dashi/kernels/run_tasks.hpp>
 #include <dashi/kernels/strided_rows.hpp>
@@ -79,7 +80,7 @@ template <class Exec, class Term>
 void sum_pieces_by_teams(Exec const& exec, Index count, Term const& term,
                          typename Term::Real* partial) {
   using Policy = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
-  int const league = static_cast<int>(pieces(count, sum_piece));
+  int const league = league_size(pieces(count, sum_piece), "sum");
   Kokkos::parallel_for(
       "dashi::kernels::sum", Policy(exec, league, runs_on_host<Exec> ? 1 : 256),
       KOKKOS_LAMBDA(typename Policy::member_type const& team) {

@@ -229,6 +229,22 @@ void check_blocks() {
   CHECK(distance(y.get(), p.y()) <= 4 * bound<T>(9 + rank));
 }
 
+/// Fewer components of more rows than a tile: their own tiles would need more bytes.
+template <class T>
+void check_blocks_scratch() {
+  using Exec = Default::Exec;
+  Default::Ctx ctx;
+  Index const rank = 1152, rows = 4'200'000 / (1024 * Index(sizeof(T)));
+  kernels::GateBlocks const most{1024, 64, {{0, 1}}};
+  Problem p = make_problem<T>({1, rows, 2, 3, rank, 0}, Gates::none);
+  OnSpace<T, Exec> const s(p, 0);
+  SpaceMatrix<T, Exec> const y(rows, 2);
+  std::vector<std::int32_t> const labels{0};
+  ctx.reserve_scratch(kernels::gated_apply_scratch<T, Exec>(rank, rows));
+  kernels::gated_apply_blocks<T>(ctx, s.factors(), most, labels, rows, s.x.view(), y.view());
+  CHECK(distance(y.get(), p.y()) <= 4 * bound<T>(3 + rank));
+}
+
 template <class W, class T>
 void check_materialised() {
   using Exec = typename W::Exec;
@@ -285,6 +301,38 @@ TEMPLATE_TEST_CASE("skipping inactive tailors and materialising give the gated l
 #if !defined(DASHI_TEST_ONE_SCALAR)
   check_materialised<TestType, BFloat16>();
 #endif
+}
+
+TEST_CASE("skipping tailors needs no more scratch than the gated layer", "[gated_svd]") {
+  check_blocks_scratch<float>();
+#if !defined(DASHI_TEST_ONE_SCALAR)
+  check_blocks_scratch<double>();
+#endif
+}
+
+TEST_CASE("labels that are no class and blocks beyond the components are refused", "[gated_svd]") {
+  using Exec = Default::Exec;
+  Default::Ctx ctx;
+  Problem const p = make_problem<float>({1, 2, 3, 4, 11, 0}, Gates::none);
+  OnSpace<float, Exec> const s(p, 0);
+  SpaceMatrix<float, Exec> const y(2, 3);
+  ctx.reserve_scratch(kernels::gated_apply_scratch<float, Exec>(11, 2));
+  auto const refused = [&](kernels::GateBlocks const& b, std::int32_t label) {
+    std::vector<std::int32_t> const labels{label};
+    CHECK_THROWS_AS(kernels::plan_gates(b, labels, 11), PreconditionError);
+    CHECK_THROWS_AS(
+        kernels::gated_apply_blocks<float>(ctx, s.factors(), b, labels, 2, s.x.view(), y.view()),
+        PreconditionError);
+  };
+  refused(blocks, -1);
+  refused(blocks, 4);
+  refused({2, 3, {{-1}}}, 0);
+  refused({2, 3, {{0, 3}}}, 0);
+  refused({2, 3, {{1, 1}}}, 0);
+  refused({2, 0, {{0}}}, 0);
+  refused({2, -3, {{0}}}, 0);
+  refused({-1, 3, {{0}}}, 0);
+  refused({12, 3, {{}}}, 0);
 }
 
 TEST_CASE("few active tailors are grouped, many masked", "[gated_svd]") {

@@ -98,8 +98,9 @@ void check_differences(HostMatrix const& gradient, HostMatrix& at, HostMatrix co
   }
 }
 
+/// `order`: that of dA and dB when backward is merged; otherwise it must not matter.
 template <class W, class T>
-void check_linear(KroneckerShape const& s, Index rows) {
+void check_linear(KroneckerShape const& s, Index rows, KroneckerPath order) {
   using Exec = typename W::Exec;
   using Acc = kernels::AccumulatorOf<T>;
   typename W::Ctx ctx;
@@ -120,15 +121,15 @@ void check_linear(KroneckerShape const& s, Index rows) {
   use.rows = rows;
   for (KroneckerPath const forward : paths) {
     for (KroneckerPath const backward : paths) {
-      CAPTURE(name_of(forward), name_of(backward));
+      CAPTURE(name_of(forward), name_of(backward), name_of(order));
       kernels::KroneckerPlan plan{s, use, {}};
       plan.forward = forward;
       plan.backward = backward;
-      plan.order = backward == KroneckerPath::materialised ? s.cheaper_order() : backward;
+      plan.order = order;
       kernels::KroneckerLinear<T, Exec> layer{sw.view(), sa.view(), sb.view(), 0.5, merged.view()};
       ctx.reserve_scratch(kernels::kronecker_linear_scratch<T, Exec>(plan));
       SpaceMatrix<T, Exec> const y(rows, s.out()), dx(rows, s.in());
-      SpaceMatrix<T, Exec> const saved(plan.saves() ? rows : 0, s.between(plan.order));
+      SpaceMatrix<T, Exec> const saved(plan.saves() ? rows : 0, s.between(plan.gradient_order()));
       SpaceMatrix<Acc, Exec> const da(s.m1, s.n1), db(s.m2, s.n2);
       kernels::RowsOf<T, Exec> keep;
       if (plan.saves()) {
@@ -204,13 +205,72 @@ TEST_CASE("Kronecker gradients are finite differences", "[kronecker]") {
 
 TEMPLATE_TEST_CASE("every plan of an adapted layer gives the same layer", "[kronecker]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
+  for (KroneckerPath const order : {KroneckerPath::a_first, KroneckerPath::b_first}) {
 #if !defined(DASHI_TEST_ONE_SCALAR)
-  check_linear<TestType, double>({3, 4, 5, 6}, 7);
+    check_linear<TestType, double>({3, 4, 5, 6}, 7, order);
 #endif
-  check_linear<TestType, float>({8, 4, 9, 16}, 30);
+    check_linear<TestType, float>({8, 4, 9, 16}, 30, order);
+    // What lies between the steps has the same extents in both orders.
+    check_linear<TestType, float>({4, 4, 6, 6}, 9, order);
 #if !defined(DASHI_TEST_ONE_SCALAR)
-  check_linear<TestType, BFloat16>({3, 4, 5, 6}, 7);
+    check_linear<TestType, BFloat16>({3, 4, 5, 6}, 7, order);
 #endif
+  }
+}
+
+TEST_CASE("a plan refuses `saved` that forward does not leave for the gradients", "[kronecker]") {
+  using Exec = Default::Exec;
+  Default::Ctx ctx;
+  KroneckerShape const s{2, 2, 3, 3};
+  SpaceMatrix<float, Exec> const a(2, 2), b(3, 3), w(6, 6), merged(6, 6), x(5, 6), y(5, 6);
+  SpaceMatrix<float, Exec> const saved(5, 6), dx(5, 6);
+  kernels::KroneckerLinear<float, Exec> const layer{w.view(), a.view(), b.view(), 1, merged.view()};
+  kernels::KroneckerGradients<float, Exec> g;
+  g.dx = dx.view();
+  kernels::KroneckerUse use;
+  use.rows = 5;
+  for (KroneckerPath const forward : {KroneckerPath::materialised, KroneckerPath::b_first}) {
+    kernels::KroneckerPlan plan{s, use, {}};
+    plan.forward = forward;
+    plan.backward = KroneckerPath::a_first;
+    CHECK_FALSE(plan.saves());
+    ctx.reserve_scratch(kernels::kronecker_linear_scratch<float, Exec>(plan));
+    CHECK_THROWS_AS(
+        kernels::kronecker_linear<float>(ctx, plan, layer, x.view(), y.view(), saved.view()),
+        PreconditionError);
+    CHECK_THROWS_AS(kernels::kronecker_linear_adjoint<float>(ctx, plan, layer, x.view(), y.view(),
+                                                             g, saved.view()),
+                    PreconditionError);
+  }
+}
+
+TEST_CASE("an empty factor leaves the gradients' old values", "[kronecker]") {
+  using Exec = Default::Exec;
+  for (KroneckerShape const s : {KroneckerShape{3, 0, 2, 4}, KroneckerShape{0, 3, 2, 4},
+                                 KroneckerShape{3, 2, 0, 4}, KroneckerShape{3, 2, 4, 0}}) {
+    for (KroneckerPath const path : paths) {
+      for (int const add : {0, 1}) {
+        CAPTURE(s.m1, s.n1, s.m2, s.n2, name_of(path), add);
+        Default::Ctx ctx;
+        HostMatrix const dx0 = random_matrix<float>(5, s.in(), 1);
+        HostMatrix const da0 = random_matrix<float>(s.m1, s.n1, 2);
+        HostMatrix const db0 = random_matrix<float>(s.m2, s.n2, 3);
+        SpaceMatrix<float, Exec> const a(s.m1, s.n1), b(s.m2, s.n2), x(5, s.in()), dy(5, s.out());
+        SpaceMatrix<float, Exec> const dx(dx0), da(da0), db(db0);
+        kernels::KroneckerGradients<float, Exec> g;
+        g.dx = dx.view();
+        g.da = da.view();
+        g.db = db.view();
+        g.dx_beta = add;
+        g.beta = add;
+        ctx.reserve_scratch(kernels::kronecker_adjoint_scratch<float, Exec>(s, path, 5));
+        kernels::kronecker_adjoint(ctx, path, 0.5, a.view(), b.view(), x.view(), dy.view(), g);
+        CHECK(distance(dx.get(), sum(HostMatrix(5, s.in()), add, dx0)) == 0);
+        CHECK(distance(da.get(), sum(HostMatrix(s.m1, s.n1), add, da0)) == 0);
+        CHECK(distance(db.get(), sum(HostMatrix(s.m2, s.n2), add, db0)) == 0);
+      }
+    }
+  }
 }
 
 TEST_CASE("a plan takes the cheaper order and merges when merging is cheap", "[kronecker]") {
@@ -233,6 +293,15 @@ TEST_CASE("a plan takes the cheaper order and merges when merging is cheap", "[k
   double const product = 2.0 * 2048 * 8 * 144 * 144, mix = 2.0 * 2048 * 8 * 144 * 8;
   CHECK(factored.cost().product_flop == 3 * product);
   CHECK(factored.cost().mix_flop == 3 * mix);
+  // With dA and dB in the other order nothing is saved, and half the way is computed again.
+  auto mixed = factored;
+  mixed.backward = KroneckerPath::a_first;
+  CHECK_FALSE(mixed.saves());
+  CHECK(mixed.cost().product_flop + mixed.cost().mix_flop ==
+        mixed.forward_cost(mixed.forward).product_flop +
+            mixed.forward_cost(mixed.forward).mix_flop +
+            mixed.backward_cost(mixed.backward, true).product_flop +
+            mixed.backward_cost(mixed.backward, true).mix_flop);
   ratio.bytes_per_second = 1e18;
   use.storage_bytes = 2;
   CHECK_FALSE(plan_kronecker(square, use, ratio).merges());

@@ -238,7 +238,8 @@ TEST_CASE("AdamW has the same bits for any number of threads", "[adamw]") {
   dashi::test::check_same_bits(TwoSteps{});
 }
 
-TEST_CASE("AdamW refuses tensors whose state does not fit and a step 0", "[adamw]") {
+TEST_CASE("AdamW refuses tensors whose state does not fit, a step 0 and betas outside [0, 1)",
+          "[adamw]") {
   using Exec = Kokkos::DefaultExecutionSpace;
   dashi::Context<Exec> ctx;
   State<float, float, Exec> const state(5, 1, true, true);
@@ -248,4 +249,17 @@ TEST_CASE("AdamW refuses tensors whose state does not fit and a step 0", "[adamw
   CHECK_THROWS_AS(dashi::kernels::AdamW(ctx, std::vector{tensor}), dashi::PreconditionError);
   dashi::kernels::AdamW const adamw(ctx, std::vector{state.tensor()});
   CHECK_THROWS_AS(adamw.step(ctx, options, 0), dashi::PreconditionError);
+  for (double const beta : {1.0, -0.1, std::numeric_limits<double>::quiet_NaN()}) {
+    AdamWOptions bad = options;
+    bad.beta1 = beta;
+    CHECK_THROWS_AS(adamw.step(ctx, bad, 1), dashi::PreconditionError);
+    bad = options;
+    bad.beta2 = beta;
+    CHECK_THROWS_AS(adamw.step(ctx, bad, 1), dashi::PreconditionError);
+  }
+  AdamWOptions none = options;
+  none.beta1 = 0;
+  none.beta2 = 0;
+  adamw.step(ctx, none, 1);
+  ctx.fence();
 }

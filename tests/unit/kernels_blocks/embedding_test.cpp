@@ -6,6 +6,8 @@
 #include <support/test_scalars.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "grid.hpp"
 
@@ -168,6 +170,10 @@ TEST_CASE("patches that do not tile the image are refused", "[patchify]") {
       dashi::kernels::patchify(ctx, {4, 6, 6, 3}, dashi::kernels::PatchOrder::channel_first,
                                images.view(), tokens.view()),
       dashi::PreconditionError);
+  CHECK_THROWS_WITH(
+      dashi::kernels::patchify(ctx, {0, 6, 6, 3}, dashi::kernels::PatchOrder::channel_first,
+                               images.view(), tokens.view()),
+      Catch::Matchers::ContainsSubstring("0 channels"));
 }
 
 TEMPLATE_TEST_CASE("timesteps become cosines and sines of falling frequencies", "[timestep]",
