@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The program `dashi`: a verb, its files, its options. docs/manual.md is the manual.
+// The programs `dashi` and `dashi-bench`: a verb, its files, its options. docs/manual.md is the
+// manual.
 
 #include "arguments.hpp"
 #include "failure.hpp"
@@ -35,18 +36,6 @@ void add_global_options(CLI::App& app, Session& session, GlobalText& text) {
   app.add_option("--seed", o.seed, "seed of everything random (default 1)")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--device", o.device, "where to compute (default host)");
-}
-
-void add_verbs(CLI::App& app, Session& session) {
-  cli::add_inspect(app, session);
-  cli::add_diff(app, session);
-  cli::add_verify(app, session);
-  cli::add_convert(app, session);
-  cli::add_reshard(app, session);
-  cli::add_soup(app, session);
-  cli::add_merge(app, session);
-  cli::add_demo(app, session);
-  cli::add_bench(app, session);
 }
 
 /// Verbs below `app` at the place where the command line stopped making sense.
@@ -155,6 +144,7 @@ int main(int argc, char** argv) {
   try {
     expect_processor();
     Session session;
+    session.command_line.assign(argv, argv + argc);
     GlobalText text;
     CLI::App app("Adapts, trains and merges checkpoints of diffusion models, exactly.", "dashi");
     app.footer(
@@ -164,7 +154,7 @@ int main(int argc, char** argv) {
         "no\n"
         "permission. Example:\n  dashi inspect model.safetensors");
     add_global_options(app, session, text);
-    add_verbs(app, session);
+    cli::add_verbs(app, session);
     try {
       parse(app, argc, argv);
       return run(app, session, text);

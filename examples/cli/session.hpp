@@ -43,6 +43,7 @@ public:
   Session& operator=(Session const&) = delete;
 
   GlobalOptions options;
+  std::vector<std::string> command_line;      ///< as the program was called
   std::function<dashi::ExitStatus()> action;  ///< set by the verb that was named
 
   int threads() const;           ///< at least 1

@@ -5,6 +5,9 @@
 
 namespace cli {
 
+/// All verbs of the program.
+void add_verbs(CLI::App& app, Session& session);
+
 // Each adds one verb; its options live as long as the App.
 void add_inspect(CLI::App& app, Session& session);
 void add_diff(CLI::App& app, Session& session);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "arguments.hpp"
+#include "bench_arguments.hpp"
 #include "bench_case.hpp"
 #include "failure.hpp"
 #include "verbs.hpp"
@@ -17,12 +18,6 @@
 namespace cli {
 
 namespace {
-
-struct Arguments {
-  std::string only;
-  int repetitions = 7;
-  bool quick = false;
-};
 
 struct Ceilings {
   double bytes = 0;  ///< a second, of the faster of reading and updating
@@ -134,7 +129,7 @@ Json json_of(std::vector<Timed> const& all, Ceilings const& ceilings) {
   return list;
 }
 
-dashi::ExitStatus bench(Session& session, Arguments const& arguments) {
+dashi::ExitStatus bench(Session& session, BenchArguments const& arguments) {
   session.start_kokkos(session.threads());
   BenchContext ctx;
   std::vector<BenchCase> cases;
@@ -177,19 +172,9 @@ dashi::ExitStatus bench(Session& session, Arguments const& arguments) {
 
 }  // namespace
 
-void add_bench(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
-  CLI::App* const verb =
-      add_verb(app, "bench", "measure this machine's ceilings and each kernel's fraction of them",
-               "  dashi bench\n  dashi bench --only Kronecker --json");
-  verb->add_option("--only", arguments->only, "kernels whose name contains this");
-  CLI::Option* const repetitions =
-      verb->add_option("--repetitions", arguments->repetitions, "runs of each kernel (default 7)")
-          ->check(CLI::Range(1, 1000));
-  verb->add_flag("--quick", arguments->quick,
-                 "smaller checkpoints and 3 runs: a look, no measurement")
-      ->excludes(repetitions);
-  on_verb(*verb, session, arguments, bench);
+void add_verbs(CLI::App& app, Session& session) {
+  auto arguments = std::make_shared<BenchArguments>();
+  on_verb(*add_bench_verb(app, *arguments), session, arguments, bench);
 }
 
 }  // namespace cli

@@ -47,7 +47,7 @@ Layer make_layer(BenchContext& ctx, Index rows) {
       .db = random_matrix<float>(ctx, side / factor, side / factor, 10),
       .saved = {}};
   if (l.plan.saves()) {
-    l.saved = random_matrix<float>(ctx, rows, l.plan.shape.between(l.plan.order), 11);
+    l.saved = random_matrix<float>(ctx, rows, l.plan.shape.between(l.plan.gradient_order()), 11);
   }
   return l;
 }
