@@ -238,7 +238,7 @@ TEST_CASE("AdamW has the same bits for any number of threads", "[adamw]") {
   dashi::test::check_same_bits(TwoSteps{});
 }
 
-TEST_CASE("AdamW refuses tensors whose state does not fit, a step 0 and betas outside [0, 1)",
+TEST_CASE("AdamW refuses tensors whose state does not fit, a step 0 and betas that are not below 1",
           "[adamw]") {
   using Exec = Kokkos::DefaultExecutionSpace;
   dashi::Context<Exec> ctx;
