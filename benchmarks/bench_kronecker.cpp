@@ -70,7 +70,8 @@ struct Layer {
                                                       merged.view()};
     kernels::RowsOf<float, Exec> keep;
     if (plan.saves()) {
-      keep = matrix_over<float, Exec>(saved.memory.data(), rows, shape.between(plan.gradient_order()));
+      keep =
+          matrix_over<float, Exec>(saved.memory.data(), rows, shape.between(plan.gradient_order()));
     }
     if (plan.merges()) {
       kernels::update_merged<float>(ctx, layer);
