@@ -75,7 +75,7 @@ void expect_kronecker_adjoint(KroneckerShape const& s, Rows<T const> const& x,
   }
 }
 
-/// What is left of the gradients' old values where a factor is empty and so all sums are.
+/// What is left of the gradients' old values where x or a factor is empty and so all sums are.
 template <class T, class Exec, class Provider>
 void scale_gradients(Context<Exec, Provider>& ctx, KroneckerGradients<T, Exec> const& gradients) {
   using linalg::Op;
@@ -126,7 +126,7 @@ void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double 
   Index const rows = in.rows;
   bool const want_dx = gradients.dx.given();
   detail::expect_kronecker_adjoint<T, Exec>(shape, in, out, gradients, saved, order);
-  if (shape.in() == 0 || shape.out() == 0) {
+  if (rows == 0 || shape.in() == 0 || shape.out() == 0) {
     detail::scale_gradients<T>(ctx, gradients);
     return;
   }
@@ -173,9 +173,6 @@ void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double 
   if (work.want_da) {
     tree_sum<AccumulatorOf<T>>(ctx, scratch.dots.data(), block_dot_terms<Exec>(rows), scale,
                                gradients.beta, gradients.da);
-  }
-  if (work.want_db && rows == 0) {
-    tree_sum<AccumulatorOf<T>>(ctx, nullptr, 0, 0, gradients.beta, gradients.db);
   }
 }
 
