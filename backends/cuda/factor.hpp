@@ -86,15 +86,7 @@ private:
                  std::max<std::size_t>(bytes, 1));
   }
 
-  void finish(char const* call) const {
-    int const info = portable::info_of(exec_, info_);
-    if (info < 0) {
-      refused(call, "argument " + std::to_string(-info) + " is wrong");
-    }
-    if (info > 0) {
-      portable::not_converged(call, info);
-    }
-  }
+  void finish(char const* call) const { portable::expect_success(exec_, info_, call); }
 
   Kokkos::Cuda exec_;
   Handles& handles_;

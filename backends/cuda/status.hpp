@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/core/error.hpp>
+#include "../portable/device_library.hpp"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -11,14 +11,7 @@
 
 namespace dashi::backends::cuda {
 
-[[noreturn]] inline void refused(char const* call, std::string const& found) {
-  throw VendorError({.code = "vendor-refused",
-                     .file = {},
-                     .place = call,
-                     .found = found,
-                     .expected = {},
-                     .advice = "check the device's memory and driver"});
-}
+using portable::refused;
 
 /// Throws VendorError with the function's name when its status is not success.
 inline void check(cublasStatus_t status, char const* call) {

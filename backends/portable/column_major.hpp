@@ -4,6 +4,7 @@
 #include <dashi/core/error.hpp>
 #include <dashi/linalg/factor_call.hpp>
 
+#include "device_library.hpp"
 #include "qr.hpp"
 
 #include <Kokkos_Core.hpp>
@@ -21,22 +22,25 @@ WorkVector<T, Exec> work_memory(Index count) {
       static_cast<std::size_t>(std::max<Index>(count, 1)));
 }
 
-/// The number that a library leaves on the device about how it went. Fences.
+/// Reads the number that a library leaves on the device about how it went, as LAPACK does: negative
+/// for a wrong argument (VendorError), positive for no end (ConvergenceError). Fences.
 template <class Exec>
-int info_of(Exec const& exec, WorkVector<int, Exec> const& info) {
-  auto const host = Kokkos::create_mirror_view(info);
-  Kokkos::deep_copy(exec, host, info);
-  exec.fence("dashi::linalg::info_of");
-  return host(0);
-}
-
-[[noreturn]] inline void not_converged(char const* call, int info) {
-  throw ConvergenceError({.code = "no-convergence",
-                          .file = {},
-                          .place = call,
-                          .found = "the iteration did not end, info " + std::to_string(info),
-                          .expected = {},
-                          .advice = {}});
+void expect_success(Exec const& exec, WorkVector<int, Exec> const& device_info, char const* call) {
+  auto const host = Kokkos::create_mirror_view(device_info);
+  Kokkos::deep_copy(exec, host, device_info);
+  exec.fence("dashi::linalg::expect_success");
+  int const info = host(0);
+  if (info < 0) {
+    refused(call, "argument " + std::to_string(-info) + " is wrong");
+  }
+  if (info > 0) {
+    throw ConvergenceError({.code = "no-convergence",
+                            .file = {},
+                            .place = call,
+                            .found = "the iteration did not end, info " + std::to_string(info),
+                            .expected = {},
+                            .advice = {}});
+  }
 }
 
 /// A row-major matrix as it is, rows side by side.
