@@ -5,8 +5,6 @@
 
 #include <Kokkos_Core.hpp>
 
-#include <cstddef>
-
 // The adjoint of attention on devices: once a thread a query for dq, once a thread a key for dk and
 // dv, so that nothing is added by two threads.
 namespace dashi::kernels::detail {
@@ -15,17 +13,14 @@ template <int Width, class T, class Exec>
 void attention_dq_by_teams(Exec const& exec, AttentionAdjoint<T, Exec> const& a,
                            AttentionSizes const& sizes) {
   using Real = AccumulatorOf<T>;
-  using Policy = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
   constexpr int team_size = attention_team_size<Exec>;
-  std::size_t const bytes = 2 * attention_team_rows * Width * sizeof(Real) + 64;
+  constexpr auto numbers = static_cast<std::size_t>(2 * attention_team_rows * Width);
   Kokkos::parallel_for(
-      "dashi::kernels::attention_adjoint",
-      Policy(exec, attention_league<Exec>(sizes), team_size)
-          .set_scratch_size(0, Kokkos::PerTeam(static_cast<int>(bytes))),
-      KOKKOS_LAMBDA(typename Policy::member_type const& team) {
+      "dashi::kernels::attention_adjoint", attention_teams<Real>(exec, sizes, numbers),
+      KOKKOS_LAMBDA(typename AttentionTeams<Exec>::member_type const& team) {
         AttentionPlace const place(sizes, team.league_rank(), team_size);
-        auto* const keys = static_cast<Real*>(
-            team.team_scratch(0).get_shmem(2 * attention_team_rows * Width * sizeof(Real)));
+        auto* const keys =
+            static_cast<Real*>(team.team_scratch(0).get_shmem(numbers * sizeof(Real)));
         Real* const values = keys + attention_team_rows * Width;
         Index const query = place.first + team.team_rank();
         Index const present = query < sizes.tokens ? query : 0;
@@ -66,15 +61,11 @@ template <int Width, class T, class Exec>
 void attention_dk_dv_by_teams(Exec const& exec, AttentionAdjoint<T, Exec> const& a,
                               AttentionSizes const& sizes) {
   using Real = AccumulatorOf<T>;
-  using Policy = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
   constexpr int team_size = attention_team_size<Exec>;
-  constexpr int numbers = 2 * attention_team_rows * (Width + 1);
-  std::size_t const bytes = numbers * sizeof(Real) + 64;
+  constexpr auto numbers = static_cast<std::size_t>(2 * attention_team_rows * (Width + 1));
   Kokkos::parallel_for(
-      "dashi::kernels::attention_adjoint",
-      Policy(exec, attention_league<Exec>(sizes), team_size)
-          .set_scratch_size(0, Kokkos::PerTeam(static_cast<int>(bytes))),
-      KOKKOS_LAMBDA(typename Policy::member_type const& team) {
+      "dashi::kernels::attention_adjoint", attention_teams<Real>(exec, sizes, numbers),
+      KOKKOS_LAMBDA(typename AttentionTeams<Exec>::member_type const& team) {
         AttentionPlace const place(sizes, team.league_rank(), team_size);
         auto* const queries =
             static_cast<Real*>(team.team_scratch(0).get_shmem(numbers * sizeof(Real)));
@@ -132,16 +123,10 @@ void attention_adjoint_by_teams(Exec const& exec, AttentionAdjoint<T, Exec> cons
   if (a.q.rows == 0) {
     return;
   }
-  if (sizes.head_size <= 64) {
-    attention_dq_by_teams<64>(exec, a, sizes);
-    attention_dk_dv_by_teams<64>(exec, a, sizes);
-  } else if (sizes.head_size <= 80) {
-    attention_dq_by_teams<80>(exec, a, sizes);
-    attention_dk_dv_by_teams<80>(exec, a, sizes);
-  } else {
-    attention_dq_by_teams<128>(exec, a, sizes);
-    attention_dk_dv_by_teams<128>(exec, a, sizes);
-  }
+  with_head_width(sizes.head_size, [&](auto width) {
+    attention_dq_by_teams<decltype(width)::value>(exec, a, sizes);
+    attention_dk_dv_by_teams<decltype(width)::value>(exec, a, sizes);
+  });
 }
 
 }  // namespace dashi::kernels::detail

@@ -9,6 +9,7 @@
 #include <Kokkos_Core.hpp>
 
 #include <cstddef>
+#include <type_traits>
 
 // Attention on devices: a thread a query, keys and values of some rows in the team's memory, and
 // softmax with a running maximum (Milakov and Gimelshein, arXiv 1805.02867).
@@ -83,9 +84,30 @@ struct AttentionPlace {
 };
 
 template <class Exec>
-int attention_league(AttentionSizes const& sizes) {
+using AttentionTeams = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
+
+/// Teams for all rows of all heads, each with memory for `numbers` of Real.
+template <class Real, class Exec>
+AttentionTeams<Exec> attention_teams(Exec const& exec, AttentionSizes const& sizes,
+                                     std::size_t numbers) {
   Index const size = attention_team_size<Exec>;
-  return league_size(sizes.samples * sizes.heads * ((sizes.tokens + size - 1) / size), "attention");
+  int const league =
+      league_size(sizes.samples * sizes.heads * ((sizes.tokens + size - 1) / size), "attention");
+  std::size_t const bytes = numbers * sizeof(Real) + 64;
+  return AttentionTeams<Exec>(exec, league, attention_team_size<Exec>)
+      .set_scratch_size(0, Kokkos::PerTeam(bytes));
+}
+
+/// Calls body with the number of columns, as a type, that threads hold of a head of this size.
+template <class Body>
+void with_head_width(Index head_size, Body const& body) {
+  if (head_size <= 64) {
+    body(std::integral_constant<int, 64>{});
+  } else if (head_size <= 80) {
+    body(std::integral_constant<int, 80>{});
+  } else {
+    body(std::integral_constant<int, largest_head>{});
+  }
 }
 
 /// Rows [first, first + attention_team_rows) of a head into the team's memory, with zeros past the
@@ -107,17 +129,14 @@ template <int Width, class T, class Exec>
 void attention_by_teams_of(Exec const& exec, Attention<T, Exec> const& a,
                            AttentionSizes const& sizes) {
   using Real = AccumulatorOf<T>;
-  using Policy = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
   constexpr int team_size = attention_team_size<Exec>;
-  std::size_t const bytes = 2 * attention_team_rows * Width * sizeof(Real) + 64;
+  constexpr auto numbers = static_cast<std::size_t>(2 * attention_team_rows * Width);
   Kokkos::parallel_for(
-      "dashi::kernels::attention",
-      Policy(exec, attention_league<Exec>(sizes), team_size)
-          .set_scratch_size(0, Kokkos::PerTeam(static_cast<int>(bytes))),
-      KOKKOS_LAMBDA(typename Policy::member_type const& team) {
+      "dashi::kernels::attention", attention_teams<Real>(exec, sizes, numbers),
+      KOKKOS_LAMBDA(typename AttentionTeams<Exec>::member_type const& team) {
         AttentionPlace const place(sizes, team.league_rank(), team_size);
-        auto* const keys = static_cast<Real*>(
-            team.team_scratch(0).get_shmem(2 * attention_team_rows * Width * sizeof(Real)));
+        auto* const keys =
+            static_cast<Real*>(team.team_scratch(0).get_shmem(numbers * sizeof(Real)));
         Real* const values = keys + attention_team_rows * Width;
         Index const query = place.first + team.team_rank();
         Index const row = place.row + (query < sizes.tokens ? query : 0);
@@ -167,13 +186,9 @@ void attention_by_teams(Exec const& exec, Attention<T, Exec> const& a,
   if (a.q.rows == 0) {
     return;
   }
-  if (sizes.head_size <= 64) {
-    attention_by_teams_of<64>(exec, a, sizes);
-  } else if (sizes.head_size <= 80) {
-    attention_by_teams_of<80>(exec, a, sizes);
-  } else {
-    attention_by_teams_of<128>(exec, a, sizes);
-  }
+  with_head_width(sizes.head_size, [&](auto width) {
+    attention_by_teams_of<decltype(width)::value>(exec, a, sizes);
+  });
 }
 
 }  // namespace dashi::kernels::detail

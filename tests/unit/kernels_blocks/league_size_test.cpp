@@ -20,7 +20,8 @@ TEST_CASE("more teams than a launch has are refused before anything is read", "[
   namespace detail = dashi::kernels::detail;
   CHECK(detail::league_size(most, "test") == most);
   CHECK_THROWS_AS(detail::league_size(most + 1, "test"), dashi::PreconditionError);
-  CHECK_THROWS_AS(detail::attention_league<Exec>({most, 64, 16, 64, 1}), dashi::PreconditionError);
+  CHECK_THROWS_AS(detail::attention_teams<float>(Exec(), {most, 64, 16, 64, 1}, 1),
+                  dashi::PreconditionError);
   dashi::kernels::LayerNormModulate<float, Exec> forward;
   forward.x.rows = most + 1;
   forward.x.cols = 1;
