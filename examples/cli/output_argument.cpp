@@ -52,7 +52,7 @@ checkpoints::ReshardResult planned_output(std::string const& path,
   std::size_t const shards =
       output.largest_shard ? io::split_into_shards(sizes, *output.largest_shard).size() : 1;
   std::filesystem::path const out(path);
-  return {shards == 1 ? checkpoints::single_file_path(out)
+  return {shards == 1 ? io::single_file_path(out)
                       : out.parent_path() / io::index_file_name(io::checkpoint_stem(out)),
           shards};
 }

@@ -176,7 +176,7 @@ inline ConvertResult convert_dtype(ConvertPlan const& plan,
     output.file.inputs.push_back(input);
   }
   int const workers = workers_within(options.stream);
-  io::CheckpointWriter writer(single_file_path(path), plan.specs(), metadata, output);
+  io::CheckpointWriter writer(path, plan.specs(), metadata, output);
   std::vector<Piece> pieces;
   for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
     PlannedConversion const& tensor = plan.tensors[t];

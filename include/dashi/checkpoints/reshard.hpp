@@ -49,8 +49,7 @@ inline ReshardResult reshard(io::Checkpoint const& checkpoint, std::filesystem::
     output.file.inputs.push_back(input);
   }
   int const workers = workers_within(options);
-  io::CheckpointWriter writer(single_file_path(path), specs_of(checkpoint), checkpoint.metadata(),
-                              output);
+  io::CheckpointWriter writer(path, specs_of(checkpoint), checkpoint.metadata(), output);
   std::vector<Piece> pieces;
   for (std::size_t t = 0; t < checkpoint.tensors().size(); ++t) {
     append_pieces(pieces, t, checkpoint.tensors()[t].info.bytes(), worker_bytes);

@@ -42,8 +42,6 @@ inline std::vector<std::string> unshared_metadata(io::Checkpoint const& checkpoi
   return {keys.begin(), keys.end()};
 }
 
-using io::single_file_path;
-
 /// FormatError for a soup's ledger, whose sums mean something only in the file that dashi soup
 /// wrote.
 inline void expect_no_ledger(io::Checkpoint const& checkpoint) {

@@ -40,8 +40,8 @@ TEST_CASE("any way through shards ends in the same bytes", "[checkpoints]") {
 }
 
 TEST_CASE("a single output never gets the name of an index", "[checkpoints]") {
-  CHECK(checkpoints::single_file_path("d/m.safetensors.index.json") == "d/m.safetensors");
-  CHECK(checkpoints::single_file_path("d/m.safetensors") == "d/m.safetensors");
+  CHECK(dashi::io::single_file_path("d/m.safetensors.index.json") == "d/m.safetensors");
+  CHECK(dashi::io::single_file_path("d/m.safetensors") == "d/m.safetensors");
 }
 
 TEST_CASE("a ledger is not cut", "[checkpoints]") {
