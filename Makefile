@@ -11,7 +11,8 @@ sources = $(shell git ls-files --cached --others --exclude-standard '*.hpp' '*.c
 help:                        ## this list
 	@sed -n 's/^\([a-z/-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-demo: build/dashi            ## the story in a minute
+demo: configure              ## the story in a minute
+	cmake --build --preset host-release --parallel $(jobs) --target dashi_program
 	build/dashi demo
 
 test: configure              ## everything that CI checks; ends with the summary of ctest
@@ -29,8 +30,8 @@ lanes:                       ## builds and links the kernels for CUDA and HIP: d
 lanes-full:                  ## the same with every scalar type
 	tests/lanes/run all
 
-build/dashi: configure       ## the program
-	cmake --build --preset host-release --parallel $(jobs) --target dashi_program
+build/dashi: configure       ## the program and, for its verb bench, build/dashi-bench
+	cmake --build --preset host-release --parallel $(jobs) --target dashi_program dashi_bench
 
 asan: bootstrap              ## readers and writers under AddressSanitizer and UBSan
 	cmake --preset host-asan

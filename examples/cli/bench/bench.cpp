@@ -12,8 +12,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
-#include <optional>
 
 namespace cli {
 
@@ -145,9 +143,10 @@ dashi::ExitStatus bench(Session& session, BenchArguments const& arguments) {
     usage_error("no-such-kernel", "--only " + arguments.only + ", which no kernel's name contains",
                 "part of a name that dashi bench prints");
   }
-  std::string const machine = fmt::format("{} thread{}, {}, provider {}", ctx.exec().concurrency(),
-                                          ctx.exec().concurrency() == 1 ? "" : "s",
-                                          BenchExec::name(), BenchContext::provider::name);
+  std::string const machine =
+      fmt::format("{} thread{}, {}, provider {}: {}", ctx.exec().concurrency(),
+                  ctx.exec().concurrency() == 1 ? "" : "s", BenchExec::name(),
+                  BenchContext::provider::name, dashi::linalg::describe(ctx));
   if (session.options.dry_run) {
     std::string out = machine + "\n";
     for (BenchCase const& c : cases) {
