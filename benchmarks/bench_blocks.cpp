@@ -4,18 +4,15 @@
 // Floors come from two ceilings measured in this process: multiply-adds in registers for attention,
 // reading and writing one long array in place for the others.
 #include "support/populated.hpp"
+#include "support/timed_rows.hpp"
 
 #include <dashi/core/scope_guard.hpp>
 #include <dashi/kernels/adamw.hpp>
 #include <dashi/kernels/attention.hpp>
 #include <dashi/kernels/layer_norm_modulate.hpp>
 
-#include <algorithm>
 #include <array>
-#include <chrono>
-#include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -66,20 +63,6 @@ struct Probe {
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION void tile(Index, Index) const {
     *bytes = Bytes;
-  }
-};
-
-struct Row {
-  std::string name;
-  double flops;  // 0: bound by memory
-  double bytes;
-  std::function<void()> call;
-  std::vector<double> seconds{};
-
-  double median() {
-    auto const middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-    std::nth_element(seconds.begin(), middle, seconds.end());
-    return *middle;
   }
 };
 
@@ -198,40 +181,6 @@ struct AdamWData {
   }
 };
 
-/// Calls all rows in turn so that drift of the machine meets all of them; prints the table.
-int measure(std::vector<Row>& rows, int repeats) {
-  for (int repeat = -1; repeat < repeats; ++repeat) {
-    for (Row& row : rows) {
-      auto const start = std::chrono::steady_clock::now();
-      row.call();
-      std::chrono::duration<double> const time = std::chrono::steady_clock::now() - start;
-      if (repeat >= 0) {  // the first is a warm-up
-        row.seconds.push_back(time.count());
-      }
-    }
-  }
-  double const flops = rows[0].flops / rows[0].median();
-  double const bandwidth = rows[1].bytes / rows[1].median();
-  std::printf("%-36s %10s %10s %10s %8s %9s\n", "", "median ms", "best ms", "GFLOP/s", "GB/s",
-              "of floor");
-  bool failed = false;
-  for (Row& row : rows) {
-    double const seconds = row.median();
-    double const floor = std::max(row.flops / flops, row.bytes / bandwidth);
-    std::printf("%-36s %10.3f %10.3f %10.1f %8.2f", row.name.c_str(), seconds * 1e3,
-                *std::min_element(row.seconds.begin(), row.seconds.end()) * 1e3,
-                row.flops / seconds / 1e9, row.bytes / seconds / 1e9);
-    if (&row >= &rows[2]) {
-      std::printf(" %9.2f", floor / seconds);
-      failed = failed || floor / seconds > 1.05;
-    }
-    std::printf("%s\n", floor / seconds > 1.05 && &row >= &rows[2]
-                            ? "  above the ceiling: the count is wrong or the data is cached"
-                            : "");
-  }
-  return failed ? 1 : 0;
-}
-
 }  // namespace
 
 /// bench_blocks [FILTER]: rows whose name contains FILTER. DASHI_BENCH_REPEATS and
@@ -244,7 +193,7 @@ int main(int argc, char** argv) {
     char const* const text = std::getenv(name);
     return text == nullptr ? otherwise : static_cast<Index>(std::atoll(text));
   };
-  std::vector<Row> rows;
+  bench::TimedRows rows;
   auto const wanted = [&](std::string const& name) {
     return name.find(filter) != std::string::npos;
   };
@@ -260,19 +209,18 @@ int main(int argc, char** argv) {
     return bytes / 4;
   }();
   Index const tile = lanes == 16 ? 12 * 32 : 6 * 2 * lanes;
-  rows.push_back(
-      {"ceiling/multiply-add", 2.0 * 64 * static_cast<double>(tasks * depth * tile), 0, [&] {
-         kernels::run_tasks("ceiling", ctx.exec(), tasks,
-                            MultiplyAdds{depth, registers.data(), products.data()});
-         ctx.fence();
-       }});
+  rows.add({"ceiling/multiply-add", 2.0 * 64 * static_cast<double>(tasks * depth * tile), 0, [&] {
+              kernels::run_tasks("ceiling", ctx.exec(), tasks,
+                                 MultiplyAdds{depth, registers.data(), products.data()});
+              ctx.fence();
+            }});
   Index const blocks = 1500;
   bench::Populated<float> memory(blocks * 65536);
   bench::fill_with_weights(memory, 1);
-  rows.push_back({"ceiling/read and write", 0, 2.0 * static_cast<double>(memory.bytes()), [&] {
-                    kernels::run_tasks("ceiling", ctx.exec(), blocks, Rescale{memory.data()});
-                    ctx.fence();
-                  }});
+  rows.add({"ceiling/read and write", 0, 2.0 * static_cast<double>(memory.bytes()), [&] {
+              kernels::run_tasks("ceiling", ctx.exec(), blocks, Rescale{memory.data()});
+              ctx.fence();
+            }});
 
   std::vector<std::unique_ptr<AttentionData>> attention;
   for (auto const& [samples, tokens, heads, head_size] : {std::array<Index, 4>{4, 256, 6, 64},
@@ -289,16 +237,16 @@ int main(int argc, char** argv) {
     double const products_of_scores =
         2.0 * static_cast<double>(samples * heads * tokens * tokens * head_size);
     ctx.reserve_scratch(kernels::attention_adjoint_scratch_bytes<float>(ctx, tokens, head_size));
-    rows.push_back({name, 2 * products_of_scores, static_cast<double>(data->qkv.bytes()) * 4 / 3,
-                    [&ctx, data] {
-                      kernels::attention(ctx, data->forward);
-                      ctx.fence();
-                    }});
-    rows.push_back({name + " adjoint", 5 * products_of_scores,
-                    static_cast<double>(data->qkv.bytes()) * 8 / 3, [&ctx, data] {
-                      kernels::attention_adjoint(ctx, data->adjoint);
-                      ctx.fence();
-                    }});
+    rows.add({name, 2 * products_of_scores, static_cast<double>(data->qkv.bytes()) * 4 / 3,
+              [&ctx, data] {
+                kernels::attention(ctx, data->forward);
+                ctx.fence();
+              }});
+    rows.add({name + " adjoint", 5 * products_of_scores,
+              static_cast<double>(data->qkv.bytes()) * 8 / 3, [&ctx, data] {
+                kernels::attention_adjoint(ctx, data->adjoint);
+                ctx.fence();
+              }});
   }
 
   std::unique_ptr<NormData> norm;
@@ -306,14 +254,14 @@ int main(int argc, char** argv) {
     norm = std::make_unique<NormData>(64, 256, 1152);
     ctx.reserve_scratch(kernels::layer_norm_modulate_scratch_bytes<float>(64, 256, 1152));
     auto const bytes = static_cast<double>(norm->x.bytes());
-    rows.push_back({"layer_norm/gated modulate", 0, 4 * bytes, [&] {
-                      kernels::layer_norm_modulate(ctx, norm->forward);
-                      ctx.fence();
-                    }});
-    rows.push_back({"layer_norm/gated modulate adjoint", 0, 6 * bytes, [&] {
-                      kernels::layer_norm_modulate_adjoint(ctx, norm->adjoint);
-                      ctx.fence();
-                    }});
+    rows.add({"layer_norm/gated modulate", 0, 4 * bytes, [&] {
+                kernels::layer_norm_modulate(ctx, norm->forward);
+                ctx.fence();
+              }});
+    rows.add({"layer_norm/gated modulate adjoint", 0, 6 * bytes, [&] {
+                kernels::layer_norm_modulate_adjoint(ctx, norm->adjoint);
+                ctx.fence();
+              }});
   }
 
   std::vector<std::unique_ptr<AdamWData>> adamw;
@@ -325,10 +273,12 @@ int main(int argc, char** argv) {
     }
     adamw.push_back(std::make_unique<AdamWData>(ctx, size));
     auto* const data = adamw.back().get();
-    rows.push_back({name, 0, 36.0 * static_cast<double>(size), [&ctx, data] {
-                      data->adamw->step(ctx, {.weight_decay = 0.01}, 100);
-                      ctx.fence();
-                    }});
+    rows.add({name, 0, 36.0 * static_cast<double>(size), [&ctx, data] {
+                data->adamw->step(ctx, {.weight_decay = 0.01}, 100);
+                ctx.fence();
+              }});
   }
-  return measure(rows, static_cast<int>(number("DASHI_BENCH_REPEATS", 15)));
+  rows.run();
+  rows.print("blocks");
+  return rows.below_a_floor() ? 1 : 0;
 }

@@ -51,24 +51,21 @@ public:
     }
   }
 
-  double ceiling_flops() const {
-    return ceiling([](TimedRow const& r) { return r.flops; });
-  }
-  double ceiling_bytes() const {
-    return ceiling([](TimedRow const& r) { return r.bytes; });
+  /// Whether a row took less time than its work can: the count is wrong or the data is cached.
+  bool below_a_floor() const {
+    return std::any_of(rows_.begin(), rows_.end(), [&](TimedRow const& row) {
+      return !is_ceiling(row) && floor_seconds(row) > 1.05 * row.median();
+    });
   }
 
   /// Prints all rows and, as the last line, the same as JSON.
   void print(char const* benchmark) const {
-    double const flops = ceiling_flops();
-    double const bytes = ceiling_bytes();
     std::printf("%-48s %10s %10s %9s %8s %9s\n", "", "median ms", "best ms", "GFLOP/s", "GB/s",
                 "of floor");
     std::string json = "{\"benchmark\": \"" + std::string(benchmark) + "\", \"rows\": {";
     for (TimedRow const& row : rows_) {
       double const seconds = row.median();
-      double const floor =
-          std::max(flops > 0 ? row.flops / flops : 0, bytes > 0 ? row.bytes / bytes : 0);
+      double const floor = floor_seconds(row);
       std::printf("%-48s %10.3f %10.3f %9.1f %8.2f", row.name.c_str(), seconds * 1e3,
                   row.best() * 1e3, row.flops / seconds * 1e-9, row.bytes / seconds * 1e-9);
       if (!is_ceiling(row)) {
@@ -85,6 +82,11 @@ public:
   }
 
 private:
+  double floor_seconds(TimedRow const& row) const {
+    double const flops = ceiling([](TimedRow const& r) { return r.flops; });
+    double const bytes = ceiling([](TimedRow const& r) { return r.bytes; });
+    return std::max(flops > 0 ? row.flops / flops : 0, bytes > 0 ? row.bytes / bytes : 0);
+  }
   static bool is_ceiling(TimedRow const& row) { return row.name.rfind("ceiling/", 0) == 0; }
   template <class Work>
   double ceiling(Work const& work) const {
