@@ -3,6 +3,20 @@
 
 #include <dashi/core/float_types.hpp>
 
+namespace dashi::test {
+
+/// Calls body.template operator()<T>() for each scalar type; for the first only where CMake's
+/// DASHI_TEST_SCALARS is `one`, and the others are then not compiled either.
+template <class First, class... Rest, class Body>
+void for_each_scalar(Body const& body) {
+  body.template operator()<First>();
+#if !defined(DASHI_TEST_ONE_SCALAR)
+  (body.template operator()<Rest>(), ...);
+#endif
+}
+
+}  // namespace dashi::test
+
 /// Scalar types of a kernel's device test, for TEMPLATE_TEST_CASE: every one, or the first only
 /// where CMake's DASHI_TEST_SCALARS is `one`, which keeps builds by device compilers short.
 #if defined(DASHI_TEST_ONE_SCALAR)

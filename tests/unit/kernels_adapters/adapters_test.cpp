@@ -140,14 +140,8 @@ void check_type() {
 
 TEMPLATE_TEST_CASE("scale-bias, low rank and weighted sums are what plain loops give", "[adapters]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_type<TestType, double>();
-#endif
-  check_type<TestType, float>();
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_type<TestType, BFloat16>();
-  check_type<TestType, Float16>();
-#endif
+  dashi::test::for_each_scalar<float, double, BFloat16, Float16>(
+      []<class T>() { check_type<TestType, T>(); });
 }
 
 TEST_CASE("adapters name extents that do not match", "[adapters]") {

@@ -78,10 +78,7 @@ void check_factorised() {
 
 TEMPLATE_TEST_CASE("factors of weights materialise to the weights", "[gated_svd]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_factorised<TestType, double>();
-#endif
-  check_factorised<TestType, float>();
+  dashi::test::for_each_scalar<float, double>([]<class T>() { check_factorised<TestType, T>(); });
 }
 
 TEST_CASE("a weight with NaN or of too large a rank is refused", "[gated_svd]") {

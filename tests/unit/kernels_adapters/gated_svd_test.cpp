@@ -278,36 +278,20 @@ void check_materialised() {
 
 TEMPLATE_TEST_CASE("gated layers and adjoints are what plain loops give", "[gated_svd]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_type<TestType, double>();
-#endif
-  check_type<TestType, float>();
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_type<TestType, BFloat16>();
-#endif
+  dashi::test::for_each_scalar<float, double, BFloat16>(
+      []<class T>() { check_type<TestType, T>(); });
 }
 
 TEMPLATE_TEST_CASE("skipping inactive tailors and materialising give the gated layer",
                    "[gated_svd]", DASHI_TEST_SCALARS(Default, SerialPortable)) {
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_blocks<TestType, double>();
-#endif
-  check_blocks<TestType, float>();
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_blocks<TestType, BFloat16>();
-  check_materialised<TestType, double>();
-#endif
-  check_materialised<TestType, float>();
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_materialised<TestType, BFloat16>();
-#endif
+  dashi::test::for_each_scalar<float, double, BFloat16>([]<class T>() {
+    check_blocks<TestType, T>();
+    check_materialised<TestType, T>();
+  });
 }
 
 TEST_CASE("skipping tailors needs no more scratch than the gated layer", "[gated_svd]") {
-  check_blocks_scratch<float>();
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_blocks_scratch<double>();
-#endif
+  dashi::test::for_each_scalar<float, double>([]<class T>() { check_blocks_scratch<T>(); });
 }
 
 TEST_CASE("labels that are no class and blocks beyond the components are refused", "[gated_svd]") {

@@ -159,27 +159,16 @@ TEMPLATE_TEST_CASE("fusing rounds each element once and merging gives the same b
   for (KroneckerShape const s : {KroneckerShape{1, 1, 1, 1}, KroneckerShape{3, 2, 5, 7},
                                  KroneckerShape{4, 4, 18, 72}, KroneckerShape{2, 3, 1, 33}}) {
     for (Index const gap : {0, 3}) {
-#if !defined(DASHI_TEST_ONE_SCALAR)
-      check_fuse<TestType, double>(s, gap);
-#endif
-      check_fuse<TestType, float>(s, gap);
-#if !defined(DASHI_TEST_ONE_SCALAR)
-      check_fuse<TestType, BFloat16>(s, gap);
-      check_fuse<TestType, Float16>(s, gap);
-#endif
+      dashi::test::for_each_scalar<float, double, BFloat16, Float16>(
+          [&]<class T>() { check_fuse<TestType, T>(s, gap); });
     }
   }
 }
 
 TEMPLATE_TEST_CASE("Kronecker products multiply, transpose and have adjoints", "[kronecker]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_laws<TestType, double>();
-#endif
-  check_laws<TestType, float>();
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_laws<TestType, BFloat16>();
-#endif
+  dashi::test::for_each_scalar<float, double, BFloat16>(
+      []<class T>() { check_laws<TestType, T>(); });
 }
 
 TEST_CASE("Kronecker gradients are finite differences", "[kronecker]") {

@@ -121,13 +121,8 @@ void check_everything() {
 
 TEMPLATE_TEST_CASE("Kronecker products and adjoints are those of the formed matrix", "[kronecker]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_everything<TestType, double>();
-#endif
-  check_everything<TestType, float>();
-#if !defined(DASHI_TEST_ONE_SCALAR)
-  check_everything<TestType, BFloat16>();
-#endif
+  dashi::test::for_each_scalar<float, double, BFloat16>(
+      []<class T>() { check_everything<TestType, T>(); });
 }
 
 TEST_CASE("Kronecker products and adjoints of a real size", "[kronecker]") {
@@ -137,9 +132,9 @@ TEST_CASE("Kronecker products and adjoints of a real size", "[kronecker]") {
   }
 }
 
-TEST_CASE("Kronecker products in Float16 and by the portable provider", "[kronecker]") {
 #if !defined(DASHI_TEST_ONE_SCALAR)
+TEST_CASE("Kronecker products in Float16 and by the portable provider", "[kronecker]") {
   check_everything<Default, Float16>();
   check_everything<Portable, float>();
-#endif
 }
+#endif
