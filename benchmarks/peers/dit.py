@@ -5,9 +5,9 @@
     dit.py --case s2_train_8 s2_train_8_bf16 --threads 2 --repeat 15
 
 Cases: s2_train_8, s2_train_32 (a training step of S/2 on latents of 4 x 32 x 32: forward, mean squared error of the
-noise, four of eight channels, backward, fused AdamW, moving average by torch._foreach), xl2_sample (a guided DDIM step of XL/2, one
-image, so two sequences), each in fp32 and with _bf16 (autocast for training, weights of bfloat16 for sampling);
-xl2_sample_autocast (weights of fp32 under autocast); s2_adamw (AdamW and average alone).
+noise, four of the eight channels, backward, fused AdamW, moving average by torch._foreach), xl2_sample (a guided DDIM
+step of XL/2, one image, so two sequences), each in fp32 and with _bf16 (autocast for training, weights of bfloat16
+for sampling); xl2_sample_autocast (weights of fp32 under autocast); s2_adamw (AdamW and average alone).
 
 diffusers gives every block embedders of its own; --shared-embedders ties them, which leaves the parameters of the
 original. Prints one JSON line a repetition, and a last one with median and best of each case. With --on-request
