@@ -13,10 +13,16 @@
 #include <dashi/core/float_convert.hpp>
 #include <dashi/core/float_types.hpp>
 #include <dashi/core/floating_environment.hpp>
+#include <dashi/core/initialise.hpp>
 #include <dashi/core/instruction_sets.hpp>
+#include <dashi/core/name_key.hpp>
+#include <dashi/core/parameter.hpp>
+#include <dashi/core/parameter_list.hpp>
 #include <dashi/core/philox.hpp>
 #include <dashi/core/precision.hpp>
 #include <dashi/core/provider.hpp>
+#include <dashi/core/random_purpose.hpp>
 #include <dashi/core/scope_guard.hpp>
+#include <dashi/core/sincos_position.hpp>
 #include <dashi/core/tensor.hpp>
 #include <dashi/core/version.hpp>

@@ -2,6 +2,8 @@
 #pragma once
 
 /// The whole library. Each module also has a header of its own.
+#include <dashi/adapters.hpp>
+#include <dashi/backbones.hpp>
 #include <dashi/core.hpp>
 #include <dashi/linalg.hpp>
 #include <dashi/merging.hpp>

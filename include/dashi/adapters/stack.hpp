@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/adapters/concept.hpp>
+
+#include <array>
+#include <cstddef>
+#include <tuple>
+
+namespace dashi {
+
+/// Several adapters on one map, innermost first: Stack<LowRank, ScaleBias> is
+/// gamma * ((W + s B A) x + b).
+template <class... A>
+struct Stack {
+  std::tuple<A...> parts;
+};
+
+/// No adapter: the plain weight.
+using Dense = Stack<>;
+
+namespace detail {
+
+/// The options of a placement, one adapter or a stack, as a tuple.
+template <class A>
+struct StackParts {
+  using type = std::tuple<A>;
+  static type of(A const& options) { return {options}; }
+};
+template <class... A>
+struct StackParts<Stack<A...>> {
+  using type = std::tuple<A...>;
+  static type of(Stack<A...> const& stack) { return stack.parts; }
+};
+
+/// What a tuple of options is in one precision on one space.
+template <class Parts, class P, class Exec>
+struct StackLayers;
+template <class... A, class P, class Exec>
+struct StackLayers<std::tuple<A...>, P, Exec> {
+  static_assert((require_adapter<A, P, Exec>() && ...));
+
+  static constexpr std::size_t size = sizeof...(A);
+  using Layers = std::tuple<typename A::template Layer<P, Exec>...>;
+  using Shared = std::tuple<typename A::template Layer<P, Exec>::Shared...>;
+  using Saved = std::tuple<typename A::template Layer<P, Exec>::Saved...>;
+  static constexpr std::array<AdapterTraits, size> traits{A::template Layer<P, Exec>::traits...};
+
+  static constexpr bool replaces_weight() { return size > 0 && traits[0].replaces_weight; }
+  static constexpr bool any(bool AdapterTraits::*trait) {
+    for (AdapterTraits const& t : traits) {
+      if (t.*trait) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+private:
+  static constexpr bool only_first_replaces() {
+    for (std::size_t i = 1; i < size; ++i) {
+      if (traits[i].replaces_weight) {
+        return false;
+      }
+    }
+    return true;
+  }
+  static_assert(only_first_replaces(),
+                "dashi::Stack: an adapter that replaces the weight must come first");
+};
+
+}  // namespace detail
+
+}  // namespace dashi

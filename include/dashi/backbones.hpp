@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/backbones/dit.hpp>
+#include <dashi/backbones/dit_config.hpp>
+#include <dashi/backbones/linear.hpp>

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/adapters/stack.hpp>
+#include <dashi/kernels/reduce.hpp>
+#include <dashi/kernels/scale_bias.hpp>
+#include <dashi/linalg/gemm.hpp>
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace dashi {
+
+/// A linear map y = W x + b with the adapters A on it, each a stage: map_k(x) =
+/// forward_k(x, map_k-1(transform_input_k(x))).
+///
+/// Weight [out, in] and bias [out] are handles that the owner may share (a third of query, key and
+/// value); a stage that replaces the weight leaves it empty.
+template <Precision P, ExecutionSpace Exec, class A>
+class Linear {
+  using Parts = typename detail::StackParts<A>::type;
+  using Layers = detail::StackLayers<Parts, P, Exec>;
+  using Real = typename P::storage;
+  static constexpr std::size_t stages = Layers::size;
+
+public:
+  static constexpr bool has_weight = !Layers::replaces_weight();
+  static constexpr bool plain = stages == 0;
+  static constexpr bool trains_base = plain;
+
+  /// What the maps of one place in all blocks have in common.
+  struct Shared {
+    typename Layers::Shared parts;
+    void parameters(ParameterList<P, Exec>& list) const {
+      std::apply([&](auto const&... part) { (part.parameters(list), ...); }, parts);
+    }
+  };
+  struct Saved {
+    typename Layers::Saved parts;
+    std::array<Matrix<P, Exec>, stages> x;  ///< input inside stage k, where it transforms it
+  };
+
+  /// weight: [out, in], empty where a stage replaces it; bias: [out, 1].
+  Linear(Context<Exec>& ctx, LinearShape shape, A const& options, Shared& shared,
+         Parameter<P, Exec> weight, Parameter<P, Exec> bias)
+      : shape_(shape),
+        weight_(std::move(weight)),
+        bias_(std::move(bias)),
+        layers_(make(ctx, shape, detail::StackParts<A>::of(options), shared,
+                     std::make_index_sequence<stages>())) {}
+
+  /// With weight and bias of its own, zero.
+  Linear(Context<Exec>& ctx, std::string const& label, LinearShape shape, A const& options,
+         Shared& shared)
+      : Linear(ctx, shape, options, shared,
+               has_weight ? Parameter<P, Exec>(label + ".weight", shape.out, shape.in)
+                          : Parameter<P, Exec>(),
+               Parameter<P, Exec>(label + ".bias", shape.out, 1)) {}
+
+  LinearShape shape() const noexcept { return shape_; }
+
+  Saved saved(Arena& arena, Index rows) const {
+    Saved result;
+    take_saved<0>(arena, rows, result);
+    return result;
+  }
+
+  /// Takes what a call of forward or backward takes at most.
+  void scratch(Arena& arena, Index rows) const {
+    {
+      Frame const frame(arena);
+      arena.vector<std::byte, Exec>(
+          static_cast<Index>(kernels::segment_sums_scratch_bytes<Real>(1, rows, shape_.out)));
+    }
+    take_scratch<stages>(arena, rows);
+  }
+
+  /// y [rows, out] from x [rows, in].
+  void forward(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
+               StridedMatrix<P, Exec> y, Saved const& saved) const {
+    run<stages>(ctx, input(x, batch), y, saved);
+  }
+
+  /// y = activation(pre), pre = map(x): both are kept, in one product where no stage is in between.
+  template <class Activation>
+  void forward_activated(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
+                         Matrix<P, Exec> pre, Matrix<P, Exec> y, Saved const& saved) const {
+    if constexpr (plain) {
+      linalg::Epilogue<Real, Exec> epilogue;
+      epilogue.bias = bias_.vector();
+      epilogue.activation = Activation::fused;
+      epilogue.pre_activation = pre;
+      linalg::gemm(ctx, linalg::Op::none, x, linalg::Op::transpose, weight_.matrix(), y, {},
+                   epilogue);
+    } else {
+      forward(ctx, x, batch, pre, saved);
+      Activation::apply(ctx, pre, y);
+    }
+  }
+
+  /// Adds to the gradients of trained parameters and to dx; dy is overwritten.
+  void backward(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
+                StridedMatrix<P, Exec> dy, GradientSink<P, Exec>& dx, Saved const& saved) const {
+    back<stages>(ctx, input(x, batch), dy, dx, saved);
+  }
+
+  /// The weight and bias that the map stands for under a condition.
+  void materialise(Context<Exec>& ctx, Condition condition, Matrix<P, Exec> weight,
+                   Vector<P, Exec> bias) const {
+    if constexpr (has_weight) {
+      Kokkos::deep_copy(ctx.exec(), weight, weight_.matrix());
+    }
+    Kokkos::deep_copy(ctx.exec(), bias, bias_.vector());
+    std::apply(
+        [&](auto const&... layer) { (layer.materialise(ctx, condition, weight, bias), ...); },
+        layers_);
+  }
+
+  /// Of the stages; the owner lists weight and bias.
+  void adapter_parameters(ParameterList<P, Exec>& list) const {
+    std::apply([&](auto const&... layer) { (layer.parameters(list), ...); }, layers_);
+  }
+  /// Weight, bias and stages. `initial` and `weight_shape`, in files, are the weight's.
+  void parameters(ParameterList<P, Exec>& list, Initial initial = {},
+                  std::vector<Index> weight_shape = {}) const {
+    list.add("weight", weight_, ParameterKind::weight, trains_base, initial,
+             std::move(weight_shape));
+    list.add("bias", bias_, ParameterKind::bias, trains_bias());
+    adapter_parameters(list);
+  }
+  bool any_trained() const { return weight_.trained() || bias_.trained() || stages > 0; }
+  static constexpr bool trains_bias() {
+    return trains_base || !has_weight || Layers::any(&AdapterTraits::trains_bias);
+  }
+
+private:
+  LinearInput<P, Exec> input(Matrix<P, Exec> x, Batch<P, Exec> const& batch) const {
+    return {x, weight_.matrix(), bias_.vector(), batch};
+  }
+
+  template <std::size_t... I>
+  static typename Layers::Layers make([[maybe_unused]] Context<Exec>& ctx,
+                                      [[maybe_unused]] LinearShape shape,
+                                      [[maybe_unused]] Parts const& options,
+                                      [[maybe_unused]] Shared& shared, std::index_sequence<I...>) {
+    return typename Layers::Layers{std::tuple_element_t<I, typename Layers::Layers>(
+        ctx, shape, std::get<I>(options), std::get<I>(shared.parts))...};
+  }
+
+  template <std::size_t K>
+  void take_saved(Arena& arena, Index rows, Saved& result) const {
+    if constexpr (K < stages) {
+      std::get<K>(result.parts) = std::get<K>(layers_).saved(arena, rows);
+      if constexpr (Layers::traits[K].transforms_input) {
+        result.x[K] = arena.matrix<Real, Exec>(rows, shape_.in);
+      }
+      take_saved<K + 1>(arena, rows, result);
+    }
+  }
+
+  template <std::size_t N>
+  void take_scratch([[maybe_unused]] Arena& arena, [[maybe_unused]] Index rows) const {
+    if constexpr (N > 0) {
+      {
+        Frame const frame(arena);
+        (void)std::get<N - 1>(layers_).scratch(arena, rows);
+      }
+      Frame const frame(arena);
+      if constexpr (Layers::traits[N - 1].transforms_input) {
+        arena.matrix<Real, Exec>(rows, shape_.in);
+      }
+      take_scratch<N - 1>(arena, rows);
+    }
+  }
+
+  /// The map of the first N stages; stage N - 1 is the outermost.
+  template <std::size_t N>
+  void run(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> y,
+           Saved const& saved) const {
+    if constexpr (N == 0) {
+      linalg::Epilogue<Real, Exec> epilogue;
+      epilogue.bias = in.bias;
+      linalg::gemm(ctx, linalg::Op::none, in.x, linalg::Op::transpose, in.weight, y, {}, epilogue);
+    } else {
+      auto const& layer = std::get<N - 1>(layers_);
+      auto const& mine = std::get<N - 1>(saved.parts);
+      if constexpr (Layers::traits[N - 1].transforms_input) {
+        layer.transform_input(ctx, in, saved.x[N - 1], mine);
+        auto inner = in;
+        inner.x = saved.x[N - 1];
+        run<N - 1>(ctx, inner, y, saved);
+      } else if constexpr (!Layers::traits[N - 1].replaces_weight) {
+        run<N - 1>(ctx, in, y, saved);
+      }
+      layer.forward(ctx, in, y, mine);
+      if constexpr (Layers::traits[N - 1].replaces_weight) {
+        kernels::scale_bias<Real, Exec>(ctx, {}, in.bias, y);
+      }
+    }
+  }
+
+  template <std::size_t N>
+  void back(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> dy,
+            GradientSink<P, Exec>& dx, Saved const& saved) const {
+    if constexpr (N == 0) {
+      bias_gradient(ctx, dy);
+      if (weight_.trained()) {
+        linalg::gemm(ctx, linalg::Op::transpose, dy, linalg::Op::none, in.x, weight_.gradient(),
+                     {1, 1});
+      }
+      if (dx.wanted()) {
+        double const beta = dx.beta();
+        linalg::gemm(ctx, linalg::Op::none, dy, linalg::Op::none, in.weight, dx.view(), {1, beta});
+      }
+    } else {
+      auto const& layer = std::get<N - 1>(layers_);
+      auto const& mine = std::get<N - 1>(saved.parts);
+      if constexpr (Layers::traits[N - 1].replaces_weight) {
+        bias_gradient(ctx, dy);
+        layer.backward(ctx, in, dy, dx, mine);
+      } else if constexpr (Layers::traits[N - 1].transforms_input) {
+        layer.backward(ctx, in, dy, dx, mine);
+        Frame const frame(ctx.scratch());
+        auto inner = in;
+        inner.x = saved.x[N - 1];
+        GradientSink<P, Exec> inner_dx(ctx.scratch().template matrix<Real, Exec>(
+            static_cast<Index>(in.x.extent(0)), shape_.in));
+        back<N - 1>(ctx, inner, dy, inner_dx, saved);
+        layer.transform_input_adjoint(ctx, in, inner_dx.view(), dx, mine);
+      } else {
+        layer.backward(ctx, in, dy, dx, mine);
+        back<N - 1>(ctx, in, dy, dx, saved);
+      }
+    }
+  }
+
+  void bias_gradient(Context<Exec>& ctx, StridedMatrix<P, Exec> dy) const {
+    if (bias_.trained()) {
+      kernels::column_sums(ctx, dy, gradient_vector(), 1);
+    }
+  }
+  VectorOf<typename P::accumulate, Exec> gradient_vector() const {
+    return {bias_.gradient().data(), static_cast<std::size_t>(bias_.size())};
+  }
+
+  LinearShape shape_;
+  Parameter<P, Exec> weight_;
+  Parameter<P, Exec> bias_;
+  typename Layers::Layers layers_;
+};
+
+}  // namespace dashi
