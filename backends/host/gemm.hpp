@@ -3,6 +3,8 @@
 
 #include <dashi/config.hpp>
 #include <dashi/core/float_convert.hpp>
+#include <dashi/kernels/activation_functions.hpp>
+#include <dashi/kernels/activation_kernels.hpp>
 #include <dashi/linalg/element.hpp>
 #include <dashi/linalg/gemm_call.hpp>
 
@@ -157,11 +159,40 @@ void finish_in_place(Exec const& exec, linalg::GemmCall<In, Out> call, bool bias
   }
 }
 
+template <class Exec, class T>
+kernels::RowsOf<T, Exec> rows_over(T* data, Index rows, Index cols, Index stride) {
+  kernels::RowsOf<T, Exec> result;
+  static_cast<kernels::Rows<T>&>(result) = {data, rows, cols, stride};
+  return result;
+}
+
+/// C = activation of what a product kept, by the kernel that has vector code for it.
+template <class Exec, class In, class Out>
+void activate_kept(Exec const& exec, linalg::GemmCall<In, Out> const& call) {
+  auto const kept =
+      rows_over<Exec, Out const>(call.pre_activation.data, call.m, call.n, call.pre_activation.ld);
+  auto const c = rows_over<Exec, Out>(call.c.data, call.m, call.n, call.c.ld);
+  if (call.activation == linalg::Activation::gelu_tanh) {
+    kernels::detail::activate<kernels::GeluTanh>(exec, kept, VectorOf<Out const, Exec>(), c);
+  } else {
+    kernels::detail::activate<kernels::Silu>(exec, kept, VectorOf<Out const, Exec>(), c);
+  }
+}
+
 /// The products of a call by the fastest means of this machine.
 template <class Exec, class In, class Out>
 void gemm(Exec const& exec, GemmState& state, linalg::GemmCall<In, Out> const& call) {
   if (call.k == 0) {
     return portable::gemm(exec, call);
+  }
+  if (call.pre_activation.data != nullptr && call.activation != linalg::Activation::none &&
+      call.scale.beta == 0 && call.batch == 1) {
+    auto product = call;
+    product.c = call.pre_activation;
+    product.pre_activation = {};
+    product.activation = linalg::Activation::none;
+    gemm(exec, state, product);
+    return activate_kept(exec, call);
   }
   ThreadLimit const limit(worthwhile_threads(call, exec.concurrency()));
   if constexpr (sizeof(In) == 2) {

@@ -61,9 +61,11 @@ public:
 
   Saved saved(Arena& arena, Index samples) const {
     Index const inner = config_.recompute == Recompute::blocks ? 1 : config_.depth;
-    return take(arena, samples, config_.depth, inner);
+    return take(arena, samples, config_.depth, inner, true);
   }
-  Evaluation evaluation(Arena& arena, Index samples) const { return {take(arena, samples, 1, 1)}; }
+  Evaluation evaluation(Arena& arena, Index samples) const {
+    return {take(arena, samples, 1, 1, false)};
+  }
 
   std::size_t scratch_bytes(Context<Exec> const& ctx, Index samples) const {
     Arena measuring;
@@ -209,7 +211,7 @@ private:
     return saved.streams[saved.streams.size() == 1 ? 0 : block];
   }
 
-  Saved take(Arena& arena, Index samples, Index streams, Index inner) const {
+  Saved take(Arena& arena, Index samples, Index streams, Index inner, bool for_backward) const {
     Index const rows = samples * config_.tokens();
     Saved result{patches_.saved(arena, samples), {}, {}, {}, {}, final_.saved(arena, samples)};
     for (Embedder const& embedder : embedders_) {
@@ -222,7 +224,8 @@ private:
       result.streams.push_back(blocks_.front().stream(arena, rows));
     }
     for (Index i = 0; i < inner; ++i) {
-      result.inner.push_back(blocks_[static_cast<std::size_t>(i)].inner(arena, samples));
+      result.inner.push_back(
+          blocks_[static_cast<std::size_t>(i)].inner(arena, samples, for_backward));
     }
     return result;
   }

@@ -85,7 +85,8 @@ public:
     run<stages>(ctx, input(x, batch), y, saved);
   }
 
-  /// y = activation(pre), pre = map(x): both are kept, in one product where no stage is in between.
+  /// y = activation(pre), pre = map(x), in one product where no stage is in between; an empty pre
+  /// is not kept.
   template <class Activation>
   void forward_activated(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
                          Matrix<P, Exec> pre, Matrix<P, Exec> y, Saved const& saved) const {
@@ -97,8 +98,9 @@ public:
       linalg::gemm(ctx, linalg::Op::none, x, linalg::Op::transpose, weight_.matrix(), y, {},
                    epilogue);
     } else {
-      forward(ctx, x, batch, pre, saved);
-      Activation::apply(ctx, pre, y);
+      auto const argument = pre.extent(0) > 0 ? pre : y;
+      forward(ctx, x, batch, argument, saved);
+      Activation::apply(ctx, argument, y);
     }
   }
 

@@ -77,7 +77,8 @@ public:
     return {arena.matrix<Real, Exec>(samples, 6 * config_.width),
             modulation_.saved(arena, samples)};
   }
-  Inner inner(Arena& arena, Index samples) const {
+  /// Without the argument of the activation where there will be no backward.
+  Inner inner(Arena& arena, Index samples, bool for_backward) const {
     Index const rows = samples * config_.tokens();
     Index const width = config_.width;
     auto const matrix = [&](Index cols) { return arena.matrix<Real, Exec>(rows, cols); };
@@ -89,7 +90,7 @@ public:
             matrix(width),
             matrix(width),
             matrix(width),
-            matrix(config_.mlp_width),
+            arena.matrix<Real, Exec>(for_backward ? rows : 0, config_.mlp_width),
             matrix(config_.mlp_width),
             arena.matrix<Sum, Exec>(samples * config_.heads, config_.tokens()),
             qkv_.saved(arena, rows),
