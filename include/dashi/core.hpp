@@ -18,5 +18,6 @@
 #include <dashi/core/precision.hpp>
 #include <dashi/core/provider.hpp>
 #include <dashi/core/scope_guard.hpp>
+#include <dashi/core/sincos_position.hpp>
 #include <dashi/core/tensor.hpp>
 #include <dashi/core/version.hpp>
