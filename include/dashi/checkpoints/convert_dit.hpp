@@ -67,6 +67,37 @@ inline std::string digest_of_result(DitConversion const& plan, StreamOptions con
   return io::member_digest(std::move(digests));
 }
 
+/// Makes a folder unless it is there; what was made goes again, if it is empty, without keep().
+class NewFolder {
+public:
+  explicit NewFolder(std::filesystem::path const& path) : path_(path) {
+    std::error_code error;
+    made_ = std::filesystem::create_directory(path_, error);
+    if (error) {
+      throw IoError(IoStage::create, error.value(),
+                    {.code = "cannot-create",
+                     .file = path.string(),
+                     .place = {},
+                     .found = "cannot create the folder",
+                     .expected = {},
+                     .advice = "check the path and its permissions"});
+    }
+  }
+  NewFolder(NewFolder const&) = delete;
+  NewFolder& operator=(NewFolder const&) = delete;
+  ~NewFolder() {
+    std::error_code ignored;
+    if (made_) {
+      std::filesystem::remove(path_, ignored);
+    }
+  }
+  void keep() noexcept { made_ = false; }
+
+private:
+  std::filesystem::path path_;
+  bool made_ = false;
+};
+
 /// The weights and, beside them, config.json appear together, or neither does.
 inline void commit_with_config(io::CheckpointWriter& writer, io::OutputFile& config,
                                std::span<std::byte const> text) {
@@ -124,6 +155,19 @@ inline std::filesystem::path dit_weights_path(DitConversion const& plan,
              : path;
 }
 
+/// FormatError when no config.json of diffusers can describe the model.
+inline void expect_for_diffusers(DitConversion const& plan) {
+  if (char const* const reason = not_for_diffusers(plan.model.configuration)) {
+    throw FormatError({.code = "not-for-diffusers",
+                       .file = plan.checkpoint->path().string(),
+                       .place = {},
+                       .found = reason,
+                       .expected = "what a config.json of diffusers can say",
+                       .advice = "write a file instead of a folder, or give what is missing with "
+                                 "--heads"});
+  }
+}
+
 /// Writes a DiT in the other dialect as one file or, with output.largest_shard, as shards: tensors
 /// are copied byte for byte, whole, in thirds, or into every block; the table of positions is left
 /// out or computed. From original names `path` may be a folder, which is made when it ends in a
@@ -141,26 +185,10 @@ inline DitConvertResult convert_dit(DitConversion const& plan,
   io::Checkpoint const& checkpoint = *plan.checkpoint;
   std::filesystem::path const weights = dit_weights_path(plan, path);
   bool const in_folder = weights != path;
+  std::optional<detail::NewFolder> folder;
   if (in_folder) {
-    if (char const* const reason = not_for_diffusers(plan.model.configuration)) {
-      throw FormatError({.code = "not-for-diffusers",
-                         .file = checkpoint.path().string(),
-                         .place = {},
-                         .found = reason,
-                         .expected = "what a config.json of diffusers can say",
-                         .advice = "write a file instead of a folder, or give what is missing"});
-    }
-    std::error_code error;
-    std::filesystem::create_directory(weights.parent_path(), error);
-    if (error) {
-      throw IoError(IoStage::create, error.value(),
-                    {.code = "cannot-create",
-                     .file = path.string(),
-                     .place = {},
-                     .found = "cannot create the folder",
-                     .expected = {},
-                     .advice = "check the path and its permissions"});
-    }
+    expect_for_diffusers(plan);
+    folder.emplace(weights.parent_path());
   }
   for (io::FileIdentity const& input : input_identities(checkpoint)) {
     output.file.inputs.push_back(input);
@@ -195,6 +223,9 @@ inline DitConvertResult convert_dit(DitConversion const& plan,
     detail::commit_with_config(writer, *config, std::as_bytes(std::span(text)));
   } else {
     writer.commit();
+  }
+  if (folder) {
+    folder->keep();
   }
   return {writer.path(), config ? config->path() : std::filesystem::path(), writer.shards()};
 }

@@ -6,6 +6,7 @@
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
 #include <dashi/core/float_convert.hpp>
+#include <dashi/core/floating_environment.hpp>
 #include <dashi/core/sincos_position.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/listing.hpp>
@@ -39,7 +40,7 @@ namespace detail {
 template <class T>
 T position_value(SincosPosition const& position, std::uint64_t entry) {
   auto const at = static_cast<std::int64_t>(entry);
-  return convert<T>(static_cast<float>(position(at / position.dim(), at % position.dim())));
+  return convert<T>(convert<float>(position(at / position.dim(), at % position.dim())));
 }
 
 }  // namespace detail
@@ -47,6 +48,7 @@ T position_value(SincosPosition const& position, std::uint64_t entry) {
 /// Bytes of the table as the dtype, which must be convertible, from entry `first` on.
 inline void fill_positions(SincosPosition const& position, io::Dtype dtype, std::uint64_t first,
                            std::span<std::byte> out) {
+  FloatingEnvironment const environment;
   with_float_type(dtype, [&]<class T>() {
     DASHI_EXPECTS(out.size() % sizeof(T) == 0, "whole entries");
     for (std::size_t i = 0; i < out.size() / sizeof(T); ++i) {
@@ -71,6 +73,7 @@ inline PositionDifference compare_positions(io::Checkpoint const& checkpoint,
                            .entries = stored.info.elements()};
   std::mutex mutex;
   merging::run_chunks(pieces.size(), workers_within(options), [&](int, std::uint64_t p) {
+    FloatingEnvironment const environment;
     Piece const& piece = pieces[p];
     std::vector<std::byte> bytes(static_cast<std::size_t>(piece.count * width));
     checkpoint.read(stored, piece.first * width, bytes);
