@@ -163,8 +163,9 @@ inline void expect_for_diffusers(DitConversion const& plan) {
                        .place = {},
                        .found = reason,
                        .expected = "what a config.json of diffusers can say",
-                       .advice = "write a file instead of a folder, or give what is missing with "
-                                 "--heads"});
+                       .advice = plan.model.configuration.heads == 0
+                                     ? "give --heads"
+                                     : "write a file instead of a folder"});
   }
 }
 
