@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "arguments.hpp"
+#include "convert_names.hpp"
 #include "failure.hpp"
 #include "output_argument.hpp"
 #include "verbs.hpp"
@@ -28,6 +29,7 @@ struct Arguments {
   std::string dtype;
   std::vector<std::string> rules;
   NumberArguments numbers;
+  NameArguments names;
   bool no_digest = false;
   io::ReadOptions read;
 };
@@ -58,7 +60,7 @@ checkpoints::ConvertRequest request_of(Arguments const& arguments) {
     request.rules.emplace_back(text.substr(0, at), target_argument("--rule", text.substr(at + 1)));
   }
   if (arguments.dtype.empty() && arguments.rules.empty()) {
-    usage_error("nothing-to-convert", "neither --dtype nor --rule", "at least one of them",
+    usage_error("nothing-to-convert", "none of --dtype, --rule and --to", "one of them",
                 "--dtype bf16 converts all floating tensors");
   }
   return request;
@@ -112,8 +114,26 @@ Json json_report(Arguments const& arguments, checkpoints::ConvertPlan const& pla
   return out;
 }
 
+/// Names and dtypes are converted one after the other, so that each file says what was done to it.
+void expect_names_alone(Arguments const& arguments) {
+  bool const numbers = !arguments.dtype.empty() || !arguments.rules.empty() ||
+                       arguments.numbers.propagate() || arguments.numbers.saturate;
+  if (!arguments.names.to.empty() && numbers) {
+    usage_error("names-and-dtypes", "--to with an option that changes numbers", "one of them",
+                "convert twice");
+  }
+  if (arguments.names.to.empty() && arguments.names.any()) {
+    usage_error("names-without-to", "an option for names", "--to dit or --to diffusers with it");
+  }
+}
+
 dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
   expect_path("IN", arguments.input);
+  expect_names_alone(arguments);
+  if (!arguments.names.to.empty()) {
+    return convert_names(session, arguments.input, arguments.output, arguments.names,
+                         arguments.read, !arguments.no_digest);
+  }
   io::CheckpointOutput const output = arguments.output.checked();
   checkpoints::ConvertRequest const request = request_of(arguments);
   io::Checkpoint const checkpoint(arguments.input, arguments.read);
@@ -173,8 +193,9 @@ dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
 void add_convert(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "convert", "change the dtype of tensors, each number rounded once",
+      app, "convert", "change the dtype of tensors, each number rounded once, or a DiT's names",
       "  dashi convert model.safetensors half.safetensors --dtype f16\n"
+      "  dashi convert dit.safetensors folder/ --to diffusers\n"
       "  dashi convert model.safetensors mixed.safetensors --rule 'norm|bias=same' --dtype bf16");
   verb->add_option("IN", arguments->input,
                    "safetensors file, index, or directory with one of either")
@@ -190,7 +211,7 @@ void add_convert(CLI::App& app, Session& session) {
           "may be repeated, the first that matches counts")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-
+  add_name_options(*verb, arguments->names);
   verb->add_flag("--no-digest", arguments->no_digest,
                  "leave the digest of the input out of the metadata");
   add_number_options(*verb, arguments->numbers);

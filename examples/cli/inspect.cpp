@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "arguments.hpp"
+#include "dit_report.hpp"
 #include "verbs.hpp"
 
+#include <dashi/checkpoints/dit_embedders.hpp>
 #include <dashi/io/byte_size.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/checkpoint_digest.hpp>
@@ -26,6 +28,57 @@ struct Arguments {
   bool digest = false;
   io::ReadOptions read;
 };
+
+/// What is said of a DiT.
+struct DitFindings {
+  std::optional<io::DitModel> model;
+  std::string fault;  ///< why the tensors are no whole DiT
+  bool compared = false;
+  std::optional<dashi::checkpoints::EmbedderDifference> difference;  ///< between blocks
+};
+
+std::optional<DitFindings> look_at_dit(io::Checkpoint const& checkpoint, io::Dialect dialect) {
+  if (dialect != io::Dialect::dit_original && dialect != io::Dialect::dit_diffusers) {
+    return std::nullopt;
+  }
+  DitFindings findings;
+  try {
+    findings.model = io::read_dit(checkpoint);
+  } catch (dashi::FormatError const& error) {
+    findings.fault = error.what();
+  }
+  return findings;
+}
+
+void compare_embedders(DitFindings& findings, io::Checkpoint const& checkpoint,
+                       Session const& session) {
+  if (findings.model && findings.model->dialect == io::Dialect::dit_diffusers) {
+    findings.compared = true;
+    findings.difference = dashi::checkpoints::compare_embedders(
+        checkpoint, io::DitNames(findings.model->configuration.depth),
+        {.workers = session.threads(), .memory_budget = session.memory()});
+  }
+}
+
+std::string dit_text(DitFindings const& findings) {
+  std::string out =
+      findings.model ? dit_rows(*findings.model) : row("DiT", "not whole: " + findings.fault);
+  if (findings.compared) {
+    out += row("DiT", findings.difference ? fmt::format("the embedders differ from block {} on",
+                                                        findings.difference->block)
+                                          : "the embedders are equal in all blocks");
+  }
+  return out;
+}
+
+Json dit_object(DitFindings const& findings) {
+  Json out = findings.model ? dit_json(*findings.model) : Json{{"fault", findings.fault}};
+  if (findings.compared) {
+    out["embedders_differ_from_block"] =
+        findings.difference ? Json(findings.difference->block) : Json(nullptr);
+  }
+  return out;
+}
 
 struct Count {
   std::uint64_t tensors = 0, elements = 0, bytes = 0;
@@ -65,6 +118,7 @@ std::string tensor_lines(io::Checkpoint const& checkpoint, std::size_t limit) {
 }
 
 std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport const& dialect,
+                        std::optional<DitFindings> const& dit,
                         std::optional<io::ContentDigests> const& digests, bool all_tensors) {
   std::uint64_t elements = 0;
   auto const counts = count_dtypes(checkpoint);
@@ -79,6 +133,7 @@ std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport cons
   out += row("dialect", std::string(io::name(dialect.dialect)) +
                             (dialect.algorithm.empty() ? "" : ", " + dialect.algorithm) + ": " +
                             dashi::escaped(dialect.evidence));
+  out += dit ? dit_text(*dit) : "";
   for (auto const& [name, count] : counts) {
     out += row("dtype",
                fmt::format("{:<8} {}, {} parameters, {}", name, counted(count.tensors, "tensor"),
@@ -120,6 +175,7 @@ std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport cons
 }
 
 Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dialect,
+                 std::optional<DitFindings> const& dit,
                  std::optional<io::ContentDigests> const& digests) {
   Json tensors = Json::array();
   std::uint64_t elements = 0;
@@ -167,6 +223,9 @@ Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dial
            {"groups", groups},
            {"files", files},
            {"metadata", checkpoint.metadata()}};
+  if (dit) {
+    out["dit"] = dit_object(*dit);
+  }
   if (digests) {
     out["digest"] = digests->sha256;
     out["digest_xxh3"] = digests->xxh3;
@@ -179,16 +238,20 @@ dashi::ExitStatus inspect(Session& session, Arguments const& arguments) {
   expect_path("FILE", arguments.file);
   io::Checkpoint const checkpoint(arguments.file, arguments.read);
   session.warn_all(checkpoint.warnings());
+  io::DialectReport const dialect = io::dialect(checkpoint);
+  std::optional<DitFindings> dit = look_at_dit(checkpoint, dialect.dialect);
   std::optional<io::ContentDigests> digests;
   if (arguments.digest && !session.options.dry_run) {
     digests = io::checkpoint_digests(checkpoint, static_cast<std::size_t>(session.threads()),
                                      session.progress("digest"));
+    if (dit) {
+      compare_embedders(*dit, checkpoint, session);
+    }
     checkpoint.expect_unchanged();
   }
-  io::DialectReport const dialect = io::dialect(checkpoint);
-  session.say(text_report(checkpoint, dialect, digests, arguments.tensors));
+  session.say(text_report(checkpoint, dialect, dit, digests, arguments.tensors));
   if (session.options.json) {
-    session.report(json_report(checkpoint, dialect, digests));
+    session.report(json_report(checkpoint, dialect, dit, digests));
   }
   return dashi::ExitStatus::success;
 }

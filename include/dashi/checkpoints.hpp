@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-/// Work on whole checkpoints, streaming within a memory budget: compare, convert, cut anew.
+/// Work on whole checkpoints, streaming within a memory budget: compare, convert, rename, cut anew.
+#include <dashi/checkpoints/convert_dit.hpp>
 #include <dashi/checkpoints/convert_dtype.hpp>
 #include <dashi/checkpoints/convert_plan.hpp>
 #include <dashi/checkpoints/difference.hpp>
 #include <dashi/checkpoints/difference_norms.hpp>
+#include <dashi/checkpoints/dit_conversion.hpp>
+#include <dashi/checkpoints/dit_embedders.hpp>
+#include <dashi/checkpoints/dit_positions.hpp>
+#include <dashi/checkpoints/dit_record.hpp>
 #include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/checkpoints/reshard.hpp>
 #include <dashi/checkpoints/rewrite.hpp>

@@ -8,6 +8,7 @@ import subprocess
 import time
 import unittest
 
+from dit_files import original_dit
 from program_case import ProgramCase
 from safetensors_files import write_safetensors
 
@@ -86,6 +87,15 @@ class Memory(ProgramCase):
         self.expect_bounded("verify", self.names[0])
         self.expect_bounded("inspect", "--digest", self.names[0])
         self.expect_bounded("diff", self.names[0], self.names[0])
+
+    @unittest.skipUnless(os.path.exists("/proc/self/status"), "no /proc")
+    def test_names_of_a_dit(self):
+        tensors = original_dit(depth=4, width=1024, mlp=4096, dtype="F32")
+        write_safetensors(self.path("dit"), tensors)
+        self.assertGreater(self.path("dit").stat().st_size, 2 * (64 * 10**6 + SLACK))
+        del tensors
+        self.expect_bounded("convert", "dit", "there", "--to", "diffusers", "--force")
+        self.expect_bounded("convert", "there", "back", "--to", "dit", "--force")
 
     def test_too_little_memory_is_said_in_one_line(self):
         write_safetensors(self.path("many"), {f"t{i}": ("U8", [0], b"") for i in range(100_000)})

@@ -28,6 +28,16 @@ struct Signature {
 
 inline constexpr std::string_view download_again = "download the file itself again";
 
+/// A pickle is a program that loading runs; weights_only has torch refuse most of what it could do.
+/// Training checkpoints of the original DiT hold their averaged weights under 'ema'.
+inline constexpr std::string_view convert_pickle =
+    "convert it where PyTorch is: python3 -c \"import sys, argparse, torch, safetensors.torch; "
+    "torch.serialization.add_safe_globals([argparse.Namespace]); "
+    "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
+    "safetensors.torch.save_file({k: v.contiguous() for k, v in d.get('ema', d).items()}, "
+    "sys.argv[2])\" "
+    "MODEL.pt MODEL.safetensors";
+
 inline constexpr Signature signatures[] = {
     {"GGUF", "a GGUF model", "convert it to safetensors with the tool that made it"},
     {"\x89HDF\r\n\x1a\n", "an HDF5 file", "convert it to safetensors in Python (h5py)"},
@@ -109,13 +119,13 @@ inline std::optional<ForeignFormat> foreign_format(std::span<std::byte const> fi
     if (detail::contains(text, "data.pkl")) {
       return ForeignFormat{
           "a PyTorch checkpoint (a zip archive with a pickle, as torch.save writes it)",
-          "convert it to safetensors in Python, on a machine that may run its code"};
+          std::string(detail::convert_pickle)};
     }
     return ForeignFormat{"a zip archive", "unpack it and give the file inside"};
   }
   if (detail::is_pickle(text)) {
     return ForeignFormat{"a Python pickle (an old torch.save file)",
-                         "convert it to safetensors in Python, on a machine that may run its code"};
+                         std::string(detail::convert_pickle)};
   }
   if (text.size() >= 262 && text.substr(257, 5) == "ustar") {
     return ForeignFormat{"a tar archive", "unpack it and give the file inside"};

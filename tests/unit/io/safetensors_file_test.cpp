@@ -45,7 +45,8 @@ TEST_CASE("files of other formats are named with what to do") {
   using namespace std::string_literals;
   std::vector<std::array<std::string, 3>> const files{
       {"\x80\x02}q\0X\x01\0\0\0a"s, "a Python pickle", "convert it"},
-      {"PK\x03\x04 ..... archive/data.pkl ....."s, "a PyTorch checkpoint", "convert it"},
+      {"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19."s, "a Python pickle", "torch.load("},
+      {"PK\x03\x04 ..... archive/data.pkl ....."s, "a PyTorch checkpoint", "save_file("},
       {"PK\x03\x04 ..... readme ............"s, "a zip archive", "unpack it"},
       {"\x89HDF\r\n\x1a\n .........."s, "an HDF5 file", "convert it"},
       {"GGUF\x03\0\0\0........"s, "a GGUF model", "convert it"},
