@@ -9,9 +9,12 @@
 #include <dashi/checkpoints/difference_norms.hpp>
 #include <dashi/checkpoints/dit_conversion.hpp>
 #include <dashi/checkpoints/dit_embedders.hpp>
+#include <dashi/checkpoints/dit_model.hpp>
 #include <dashi/checkpoints/dit_positions.hpp>
 #include <dashi/checkpoints/dit_record.hpp>
 #include <dashi/checkpoints/float_dtypes.hpp>
+#include <dashi/checkpoints/load_dit.hpp>
 #include <dashi/checkpoints/reshard.hpp>
 #include <dashi/checkpoints/rewrite.hpp>
+#include <dashi/checkpoints/save_dit.hpp>
 #include <dashi/checkpoints/stream_options.hpp>
