@@ -3,5 +3,6 @@
 
 /// The whole library. Each module also has a header of its own.
 #include <dashi/core.hpp>
+#include <dashi/diffusion.hpp>
 #include <dashi/linalg.hpp>
 #include <dashi/merging.hpp>
