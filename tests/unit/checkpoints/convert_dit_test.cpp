@@ -10,7 +10,9 @@
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -286,6 +288,30 @@ TEST_CASE("no folder stays of a conversion that fails", "[checkpoints]") {
   std::filesystem::resize_file(files.at("good"), 5000);
   CHECK_THROWS_AS(checkpoints::convert_dit(possible, {}, folder, {}), IoError);
   CHECK_FALSE(std::filesystem::exists(folder));
+}
+
+TEST_CASE("config.json comes and goes with the weights", "[checkpoints]") {
+  Files const files;
+  auto const config = files.folder.path() / "config.json";
+  std::ofstream(config) << "old";
+  std::string const text = "new";
+  auto const bytes = std::as_bytes(std::span(text));
+  auto const commit = [&](bool taken) {
+    io::CheckpointWriter writer(files.at("weights"), {{"w", io::Dtype::u8, {1}}}, {}, {});
+    writer.write(0, 0, bytes.first(1));
+    io::OutputFile file(config, {.force = true}, text.size());
+    file.write_at(0, bytes);
+    if (taken) {  // by somebody else, at the last moment
+      std::ofstream(files.at("weights")) << "x";
+    }
+    checkpoints::detail::commit_with_config(writer, file, bytes);
+  };
+  CHECK_THROWS_AS(commit(true), IoError);
+  CHECK(test::file_bytes(config) == "old");
+  std::filesystem::remove(files.at("weights"));
+  commit(false);
+  CHECK(test::file_bytes(config) == "new");
+  CHECK(test::names_in(files.folder.path()).size() == 2);
 }
 
 TEST_CASE("an input is never replaced by its other names", "[checkpoints]") {
