@@ -79,8 +79,8 @@ io::Checkpoint convert(io::Checkpoint const& in, io::Dialect to, io::DitHints co
 void check_same_files(io::Checkpoint const& a, io::Checkpoint const& b) {
   REQUIRE(a.files().size() == b.files().size());
   for (std::size_t f = 0; f < a.files().size(); ++f) {
-    CHECK(test::file_bytes(a.files()[f].file().path()) ==
-          test::file_bytes(b.files()[f].file().path()));
+    CHECK((test::file_bytes(a.files()[f].file().path()) ==
+           test::file_bytes(b.files()[f].file().path())));
   }
 }
 

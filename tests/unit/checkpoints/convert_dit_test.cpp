@@ -10,7 +10,9 @@
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,7 +54,7 @@ void check_same_tensors(io::Checkpoint const& found, std::vector<FileTensor> exp
     REQUIRE(ref != nullptr);
     CHECK(ref->info.dtype == tensor.dtype);
     CHECK(ref->info.shape == tensor.shape);
-    CHECK(test::read_values<std::byte>(found, tensor.name) == tensor.bytes);
+    CHECK((test::read_values<std::byte>(found, tensor.name) == tensor.bytes));
   }
 }
 
@@ -104,7 +106,7 @@ TEST_CASE("there and back is the same file", "[checkpoints]") {
         files.convert(in, Dialect::dit_diffusers, "there", {.file = {.force = true}});
     CHECK(io::read_dit(there).variant == io::read_dit(in).variant);
     files.convert(there, Dialect::dit_original, "back", {.file = {.force = true}});
-    CHECK(test::file_bytes(files.at("back")) == test::file_bytes(files.at("in")));
+    CHECK((test::file_bytes(files.at("back")) == test::file_bytes(files.at("in"))));
   }
 }
 
@@ -120,8 +122,8 @@ TEST_CASE("there and back is the same set of shards", "[checkpoints]") {
   auto const back = files.convert(there, Dialect::dit_original, "back", shards, 2);
   REQUIRE(back.files().size() == set.files().size());
   for (std::size_t f = 0; f < set.files().size(); ++f) {
-    CHECK(test::file_bytes(back.files()[f].file().path()) ==
-          test::file_bytes(set.files()[f].file().path()));
+    CHECK((test::file_bytes(back.files()[f].file().path()) ==
+           test::file_bytes(set.files()[f].file().path())));
   }
 }
 
@@ -130,7 +132,7 @@ TEST_CASE("threads do not change a byte of a renamed file", "[checkpoints]") {
   auto const in = files.write("in", test::original_dit(test::small_dit(), io::Dtype::f32, 11));
   files.convert(in, Dialect::dit_diffusers, "one", {}, 1);
   files.convert(in, Dialect::dit_diffusers, "four", {}, 4);
-  CHECK(test::file_bytes(files.at("one")) == test::file_bytes(files.at("four")));
+  CHECK((test::file_bytes(files.at("one")) == test::file_bytes(files.at("four"))));
 }
 
 TEST_CASE("a changed file does not come back under the old metadata", "[checkpoints]") {
@@ -267,7 +269,7 @@ TEST_CASE("a folder gets the config.json that diffusers reads", "[checkpoints]")
   CHECK_THROWS_AS(checkpoints::convert_dit(plan, {}, folder, {}), IoError);
   CHECK(test::names_in(folder) == std::vector<std::string>{"config.json"});
   checkpoints::convert_dit(plan, {}, folder, {.file = {.force = true}});
-  CHECK(test::file_bytes(result.path) == before);
+  CHECK((test::file_bytes(result.path) == before));
   CHECK(test::names_in(folder).size() == 2);
 }
 
@@ -286,6 +288,30 @@ TEST_CASE("no folder stays of a conversion that fails", "[checkpoints]") {
   std::filesystem::resize_file(files.at("good"), 5000);
   CHECK_THROWS_AS(checkpoints::convert_dit(possible, {}, folder, {}), IoError);
   CHECK_FALSE(std::filesystem::exists(folder));
+}
+
+TEST_CASE("config.json comes and goes with the weights", "[checkpoints]") {
+  Files const files;
+  auto const config = files.folder.path() / "config.json";
+  std::ofstream(config) << "old";
+  std::string const text = "new";
+  auto const bytes = std::as_bytes(std::span(text));
+  auto const commit = [&](bool taken) {
+    io::CheckpointWriter writer(files.at("weights"), {{"w", io::Dtype::u8, {1}}}, {}, {});
+    writer.write(0, 0, bytes.first(1));
+    io::OutputFile file(config, {.force = true}, text.size());
+    file.write_at(0, bytes);
+    if (taken) {  // by somebody else, at the last moment
+      std::ofstream(files.at("weights")) << "x";
+    }
+    checkpoints::detail::commit_with_config(writer, file, bytes);
+  };
+  CHECK_THROWS_AS(commit(true), IoError);
+  CHECK(test::file_bytes(config) == "old");
+  std::filesystem::remove(files.at("weights"));
+  commit(false);
+  CHECK(test::file_bytes(config) == "new");
+  CHECK(test::names_in(files.folder.path()).size() == 2);
 }
 
 TEST_CASE("an input is never replaced by its other names", "[checkpoints]") {

@@ -106,7 +106,10 @@ private:
 
   void read_heads() {
     DitConfiguration& c = model_.configuration;
-    std::optional<std::int64_t> const configured = config_integer("num_attention_heads");
+    std::optional<std::int64_t> configured = config_integer("num_attention_heads");
+    if (auto const size = config_integer("attention_head_dim"); size && !configured && *size > 0) {
+      configured = c.width / *size;
+    }
     std::string place = "the number of heads given";
     if (hints_.heads > 0) {
       c.heads = hints_.heads;
@@ -115,7 +118,7 @@ private:
       place = "metadata 'dashi.heads'";
     } else if (configured) {
       c.heads = *configured;
-      place = "config.json beside it, key 'num_attention_heads'";
+      place = "config.json beside it, key 'num_attention_heads' or 'attention_head_dim'";
     } else {
       c.heads = usual_heads(c.width);
       model_.heads_assumed = c.heads > 0;
@@ -182,8 +185,11 @@ private:
     agree("in_channels", c.channels);
     agree("out_channels", c.out_channels());
     agree("num_embeds_ada_norm", c.classes);
-    if (auto const size = config_integer("attention_head_dim"); size && !hints_.heads) {
-      agree("attention_head_dim", c.width / c.heads);
+    auto const size = config_integer("attention_head_dim");
+    if (size && hints_.heads == 0 && *size * c.heads != c.width) {
+      fail("config.json beside it, key 'attention_head_dim'", std::to_string(*size),
+           "the width " + std::to_string(c.width) + " divided by the heads " +
+               std::to_string(c.heads));
     }
   }
 

@@ -235,6 +235,13 @@ TEST_CASE("config.json beside a file in diffusers names is read") {
     CHECK(contains(message, "contradiction: "));
     CHECK(contains(message, from.substr(1, from.find('"', 1) - 1)));
   }
+  CHECK(with("\"num_attention_heads\": 4", "\"x1\": 4").empty());
+  CHECK(model.read().configuration.heads == 4);
+  for (char const* const size : {"0", "5", "13"}) {
+    model.write_config(R"({"_class_name": "DiTTransformer2DModel", "attention_head_dim": )" +
+                       std::string(size) + "}");
+    CHECK(contains(model.failure(), "contradiction: "));
+  }
   CHECK(contains(with("\"patch_size\": 2", "\"num_layers\": 3"), "duplicate-key: "));
   CHECK(contains(with("]", ""), "not-json"));
   CHECK(with("DiTTransformer2DModel", "UNet2DConditionModel").empty());
@@ -243,6 +250,7 @@ TEST_CASE("config.json beside a file in diffusers names is read") {
 
 TEST_CASE("a config.json that is written is read again") {
   DitConfiguration c = test::small_dit();
+  REQUIRE(io::not_for_diffusers(c) != nullptr);
   CHECK(contains(io::not_for_diffusers(c), "four times"));
   c.mlp_width = 4 * c.width;
   REQUIRE(io::not_for_diffusers(c) == nullptr);
