@@ -46,6 +46,11 @@ inline void take_shape(ImageArray& array, std::vector<std::uint64_t> const& shap
                  static_cast<Index>(shape[at]), static_cast<Index>(shape[at + 1])};
 }
 
+inline std::vector<std::uint8_t> copy_of(std::span<std::byte const> bytes) {
+  auto const* const first = reinterpret_cast<std::uint8_t const*>(bytes.data());
+  return {first, first + bytes.size()};
+}
+
 template <class T>
 std::vector<float> floats_of(std::span<std::byte const> bytes) {
   std::vector<float> values(bytes.size() / sizeof(T));
@@ -71,8 +76,7 @@ inline ImageSet npy_set(std::filesystem::path const& path, std::span<std::byte c
   std::string const type = header.descr.substr(1);
   array.is_bytes = type == "u1";
   if (array.is_bytes) {
-    array.bytes.resize(data.size());
-    std::memcpy(array.bytes.data(), data.data(), data.size());
+    array.bytes = detail::copy_of(data);
   } else if (type == "f4") {
     array.floats = detail::floats_of<float>(data);
   } else if (type == "f8") {
@@ -98,10 +102,7 @@ inline ImageSet idx_set(std::filesystem::path const& path, std::span<std::byte c
   array.path = path.string();
   detail::take_shape(array, contents.shape);
   array.is_bytes = true;
-  array.bytes.resize(contents.data.size());
-  if (!contents.data.empty()) {
-    std::memcpy(array.bytes.data(), contents.data.data(), contents.data.size());
-  }
+  array.bytes = detail::copy_of(contents.data);
   std::string name = path.filename().string();
   for (auto const& [images, labels] : {std::pair("images", "labels"), std::pair("idx3", "idx1")}) {
     std::size_t const at = name.find(images);

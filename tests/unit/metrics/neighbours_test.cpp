@@ -68,6 +68,8 @@ TEST_CASE("precision and recall on a line") {
   CHECK(result.recall == 1.0);
   CHECK(precision_recall(real, line({100, 101, 102}), 1).precision == 0.0);
   CHECK(precision_recall(real, real, 2).precision == 1.0);
+  // A copied image has a ball of radius 0, and what equals it lies inside.
+  CHECK(precision_recall(line({4, 4, 9, 9}), line({4, 9, 7, 1}), 1).precision == 0.5);
 }
 
 TEST_CASE("precision and recall agree with their definition") {
