@@ -78,8 +78,7 @@ double frechet_distance(Context<Exec, Provider>& ctx, Features const& a, Feature
   auto const ga = detail::gaussian_of(ctx, a);
   auto const gb = detail::gaussian_of(ctx, b);
   using View = decltype(ga.root);
-  std::remove_const_t<View> const product("dashi::metrics::product", ga.root.extent(0),
-                                          gb.root.extent(0));
+  View const product("dashi::metrics::product", ga.root.extent(0), gb.root.extent(0));
   linalg::gemm(ctx, linalg::Op::none, ga.root, linalg::Op::transpose, gb.root, product);
   Kokkos::View<double*, typename Exec::memory_space> const roots(
       "dashi::metrics::roots", std::min(product.extent(0), product.extent(1)));

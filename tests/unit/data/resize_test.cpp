@@ -68,6 +68,12 @@ TEST_CASE("an axis that keeps its extent is left alone") {
   }
 }
 
+TEST_CASE("halves are rounded as the fixed-point weights have it") {
+  // 1/6 in 22 bits is rounded up, so a mean of 0.5 becomes 1.
+  io::Raster const row{6, 1, 1, {1, 0, 0, 0, 1, 1}};
+  CHECK(resample(row, 1, 1, Filter::box).pixels == std::vector<std::uint8_t>{1});
+}
+
 TEST_CASE("the centre crop makes what ADM's preparation makes") {
   struct Crop {
     std::size_t size;
