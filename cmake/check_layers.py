@@ -30,7 +30,7 @@ LAYERS = {
 }
 BACKEND_LAYERS = {"core", "linalg", "kernels"}
 # The generated headers; enabled_backends.hpp brings vendor code in, which only these modules need.
-GENERATED = {"config.hpp": set(LAYERS), "enabled_backends.hpp": {"linalg", "kernels"}}
+GENERATED = {"config.hpp": set(LAYERS), "enabled_backends.hpp": {"linalg", "kernels", "diffusion"}}
 # Headers that a fuzzer builds without Kokkos, with everything that they include.
 STANDARD_ONLY = re.compile(
     r"io/(safetensors_(?!writer|layout)\w*|json_\w*|dtype|tensor_info|input_file|shard_index|checkpoint)\.hpp"

@@ -74,20 +74,28 @@ public:
     }
   }
 
+  /// normal<float>(4 index) to normal<float>(4 index + 3), for the price of one block.
+  KOKKOS_INLINE_FUNCTION Kokkos::Array<float, 4> four_normals(std::uint64_t index) const {
+    PhiloxBlock const words = block(index);
+    return {{normal_of(words[0]), normal_of(words[1]), normal_of(words[2]), normal_of(words[3])}};
+  }
+
   /// Standard normal: the quantile, in double, at the middle of one of 2^32 (float) or 2^52
   /// (double) equal cells of (0, 1). |z| < 6.34 or 8.3.
   template <class T>
   KOKKOS_INLINE_FUNCTION T normal(std::uint64_t index) const {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
     if constexpr (std::is_same_v<T, float>) {
-      return static_cast<float>(
-          normal_quantile((static_cast<double>(word(index)) + 0.5) * 0x1p-32));
+      return normal_of(word(index));
     } else {
       return normal_quantile((static_cast<double>(two_words(index) >> 12) + 0.5) * 0x1p-52);
     }
   }
 
 private:
+  KOKKOS_INLINE_FUNCTION static float normal_of(std::uint32_t word) {
+    return static_cast<float>(normal_quantile((static_cast<double>(word) + 0.5) * 0x1p-32));
+  }
   KOKKOS_INLINE_FUNCTION std::uint32_t word(std::uint64_t index) const {
     return block(index / 4)[index % 4];
   }
