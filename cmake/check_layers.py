@@ -19,12 +19,14 @@ LAYERS = {
     "io": {"core"},
     "linalg": {"core"},
     "kernels": {"core", "linalg"},
+    "data": {"core", "io"},
+    "metrics": {"core", "linalg", "kernels"},
     "merging": {"core", "linalg", "kernels", "io"},
     "diffusion": {"core", "kernels"},
     "adapters": {"core", "linalg", "kernels"},
     "backbones": {"core", "linalg", "kernels", "adapters", "diffusion"},
-    "training": {"core", "io", "linalg", "kernels", "diffusion", "adapters", "backbones"},
-    "checkpoints": {"core", "io", "linalg", "kernels", "merging", "diffusion", "adapters",
+    "training": {"core", "io", "data", "metrics", "linalg", "kernels", "diffusion", "adapters", "backbones"},
+    "checkpoints": {"core", "io", "data", "metrics", "linalg", "kernels", "merging", "diffusion", "adapters",
                     "backbones", "training"},
     "interop": {"core", "linalg"},
 }
@@ -35,7 +37,8 @@ GENERATED = {"config.hpp": set(LAYERS), "enabled_backends.hpp": {"linalg", "kern
 STANDARD_ONLY = re.compile(
     r"io/(safetensors_(?!writer|layout)\w*|json_\w*|dtype|tensor_info|input_file|shard_index|checkpoint)\.hpp"
     r"|core/(error|expects|exit_status)\.hpp")
-THIRD_PARTY = {"openssl/": {"io"}, "xxhash.h": {"io"}, "xtensor": {"interop"}}
+THIRD_PARTY = {"openssl/": {"io"}, "xxhash.h": {"io"}, "xtensor": {"interop"},
+               "png.h": {"io"}, "turbojpeg.h": {"io"}, "zlib.h": {"io"}, "zip.h": {"io"}}
 POSIX = {"dirent.h", "fcntl.h", "signal.h", "sys/file.h", "sys/mman.h", "sys/resource.h", "sys/stat.h",
          "sys/statvfs.h", "sys/sysmacros.h", "sys/types.h", "sys/uio.h", "sys/utsname.h", "sys/vfs.h",
          "unistd.h", "errno.h", "linux/falloc.h", "linux/fs.h", "sys/ioctl.h", "sys/syscall.h"}

@@ -50,6 +50,15 @@ macro(dashi_find_program_libraries)
   set(dashi_program_libraries CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json)
 endmacro()
 
+# The program and the tests read and write images; the library does without.
+macro(dashi_require_image_libraries)
+  if(dashi_images_missing)
+    list(JOIN dashi_images_missing ", " dashi_images_missing)
+    message(FATAL_ERROR "dashi's program and tests need ${dashi_images_missing} (Debian's libpng-dev, zlib1g-dev, "
+                        "libturbojpeg0-dev, libzip-dev).")
+  endif()
+endmacro()
+
 macro(dashi_find_catch2)
   find_package(Catch2 3.7.1 QUIET HINTS "${dashi_deps}/catch2")
   if(NOT Catch2_FOUND)

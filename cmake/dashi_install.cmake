@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 
 set(dashi_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/dashi")
 install(
-  TARGETS dashi
+  TARGETS dashi dashi_images
   EXPORT dashi_targets
   FILE_SET HEADERS
   FILE_SET generated
@@ -19,5 +19,6 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/dashi-config-version.cma
 install(FILES "${PROJECT_BINARY_DIR}/dashi-config.cmake" "${PROJECT_BINARY_DIR}/dashi-config-version.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/dashi_device_libraries.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/dashi_host_libraries.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/dashi_image_libraries.cmake"
         DESTINATION "${dashi_package_dir}")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")

@@ -21,6 +21,6 @@ foreach(base include backends)
 endforeach()
 
 add_library(dashi_test_headers OBJECT ${dashi_header_units})
-target_link_libraries(dashi_test_headers PRIVATE dashi::dashi)
+target_link_libraries(dashi_test_headers PRIVATE dashi::dashi dashi::images)
 dashi_own_target(dashi_test_headers)
 target_compile_options(dashi_test_headers PRIVATE -O0 -g0)

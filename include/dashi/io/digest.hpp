@@ -2,11 +2,11 @@
 #pragma once
 
 #include <dashi/io/dtype.hpp>
+#include <dashi/io/field_hash.hpp>
 #include <dashi/io/sha256.hpp>
 #include <dashi/io/xxh3.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -72,29 +72,16 @@ template <class Hash = Sha256>
 std::string member_digest(std::vector<TensorDigestOf<Hash>> tensors) {
   std::sort(tensors.begin(), tensors.end(),
             [](auto const& a, auto const& b) { return a.name < b.name; });
-  Hash hash;
-  auto const add_number = [&](std::uint64_t value) {
-    std::array<std::byte, 8> bytes{};
-    for (std::byte& b : bytes) {
-      b = static_cast<std::byte>(value & 0xffU);
-      value >>= 8;
-    }
-    hash.update(bytes);
-  };
-  auto const add_text = [&](std::string_view text) {
-    add_number(text.size());
-    hash.update(text);
-  };
-  hash.update("dashi tensors 1\n");
-  add_number(tensors.size());
+  FieldHash<Hash> hash("dashi tensors 1\n");
+  hash.number(tensors.size());
   for (TensorDigestOf<Hash> const& tensor : tensors) {
-    add_text(tensor.name);
-    add_text(name(tensor.dtype));
-    add_number(tensor.shape.size());
+    hash.text(tensor.name);
+    hash.text(name(tensor.dtype));
+    hash.number(tensor.shape.size());
     for (std::uint64_t const extent : tensor.shape) {
-      add_number(extent);
+      hash.number(extent);
     }
-    hash.update(tensor.digest);
+    hash.bytes(tensor.digest);
   }
   return digest_text<Hash>(hash.finish());
 }
