@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/io/for_each_on_threads.hpp>
+#include <dashi/kernels/adamw_arguments.hpp>
 #include <dashi/kernels/tile_runner.hpp>
 #include <dashi/training/micro_batch.hpp>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/kernels/adamw_arguments.hpp>
 #include <dashi/training/micro_batch.hpp>
 
 #include <memory>
