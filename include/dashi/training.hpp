@@ -4,6 +4,7 @@
 #include <dashi/training/data_order.hpp>
 #include <dashi/training/data_set_concept.hpp>
 #include <dashi/training/fit.hpp>
+#include <dashi/training/image_sampler.hpp>
 #include <dashi/training/metrics_log.hpp>
 #include <dashi/training/state_folder.hpp>
 #include <dashi/training/trainer.hpp>
