@@ -5,5 +5,6 @@
 #include <dashi/adapters.hpp>
 #include <dashi/backbones.hpp>
 #include <dashi/core.hpp>
+#include <dashi/diffusion.hpp>
 #include <dashi/linalg.hpp>
 #include <dashi/merging.hpp>
