@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/io/run_team.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <exception>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 namespace dashi::io {
 
@@ -38,18 +39,7 @@ void for_each_on_threads(std::size_t count, std::size_t threads, Body const& bod
       }
     }
   };
-  std::vector<std::thread> team;
-  try {
-    while (team.size() + 1 < std::min(threads, count)) {
-      team.emplace_back(work);
-    }
-  } catch (std::exception const&) {
-    // No more threads to be had: those that run, and this one, do the work.
-  }
-  work();
-  for (std::thread& thread : team) {
-    thread.join();
-  }
+  run_team(std::min(threads, count), work);
   if (error) {
     std::rethrow_exception(error);
   }

@@ -5,6 +5,7 @@
 #include <dashi/io/digest.hpp>
 #include <dashi/io/largest_first.hpp>
 #include <dashi/io/progress.hpp>
+#include <dashi/io/run_team.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -14,7 +15,6 @@
 #include <mutex>
 #include <numeric>
 #include <span>
-#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -83,19 +83,7 @@ std::tuple<std::vector<TensorDigestOf<Hashes>>...> hash_tensors(Checkpoint const
     }
   };
 
-  std::vector<std::thread> team;
-  std::size_t const helpers = std::min(std::max<std::size_t>(threads, 1), order.size());
-  try {
-    while (team.size() + 1 < helpers) {
-      team.emplace_back(work);
-    }
-  } catch (std::exception const&) {
-    // No more threads to be had: those that run, and this one, do the work.
-  }
-  work();
-  for (std::thread& thread : team) {
-    thread.join();
-  }
+  run_team(std::min(std::max<std::size_t>(threads, 1), order.size()), work);
   if (error) {
     std::rethrow_exception(error);
   }

@@ -1,59 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/core/exit_status.hpp>
 #include <dashi/data/image_set.hpp>
 #include <dashi/io/png_writer.hpp>
 #include <dashi/io/raster.hpp>
 
 #include <turbojpeg.h>
-#include <unistd.h>
 #include <zip.h>
 
-#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "unit/io/reader_fixture.hpp"
+
 namespace dashi::test {
 
-/// A folder of its own for one test, removed afterwards.
-class DataFolder {
+using reader_test::contains;
+using reader_test::failure_of;
+
+/// A folder of its own for one test, with folders in it, removed afterwards.
+class DataFolder : public reader_test::ScratchDirectory {
 public:
-  DataFolder() {
-    static std::atomic<int> count{0};
-    path_ = std::filesystem::temp_directory_path() /
-            ("dashi-data-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
-    std::filesystem::create_directories(path_);
-  }
-  ~DataFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  DataFolder(DataFolder const&) = delete;
-  DataFolder& operator=(DataFolder const&) = delete;
-
-  std::filesystem::path const& path() const { return path_; }
-  std::filesystem::path operator/(std::string const& name) const { return path_ / name; }
-
   std::filesystem::path write(std::string const& name, std::string_view content) const {
-    std::filesystem::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return path_ / name;
+    std::filesystem::create_directories((path() / name).parent_path());
+    return ScratchDirectory::write(name, content);
   }
   std::filesystem::path write(std::string const& name, std::vector<std::byte> const& bytes) const {
     return write(name, std::string_view(reinterpret_cast<char const*>(bytes.data()), bytes.size()));
   }
-
-private:
-  std::filesystem::path path_;
 };
 
 /// A raster whose pixels tell x, y, channel and `seed` apart.
@@ -121,27 +101,6 @@ inline std::vector<std::uint8_t> byte_image(data::ImageSet const& set, std::size
     bytes.push_back(static_cast<std::uint8_t>(std::lround((x + 1) * 127.5F)));
   }
   return bytes;
-}
-
-/// How a call failed.
-struct DataFailure {
-  std::string code;
-  int status = 0;
-  std::string message;
-};
-
-template <class Call>
-std::optional<DataFailure> failure_of(Call&& call) {
-  try {
-    std::forward<Call>(call)();
-  } catch (Error const& error) {
-    return DataFailure{error.diagnosis().code, static_cast<int>(exit_status(error)), error.what()};
-  }
-  return std::nullopt;
-}
-
-inline bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
 }
 
 }  // namespace dashi::test

@@ -140,3 +140,19 @@ TEST_CASE("the digest of a procedural set is that of its options") {
   options.size = 4;
   CHECK(failure_of([&] { procedural(options); })->status == 70);
 }
+
+TEST_CASE("palettes are far apart, in grey too") {
+  for (std::size_t a = 0; a < palette_names.size(); ++a) {
+    for (std::size_t b = 0; b < a; ++b) {
+      PaletteColours const& p = colours(static_cast<Palette>(a));
+      PaletteColours const& q = colours(static_cast<Palette>(b));
+      CHECK(std::hypot(p.grey_ink - q.grey_ink, p.grey_paper - q.grey_paper) > 0.6F);
+      float sum = 0;
+      for (std::size_t c = 0; c < 3; ++c) {
+        sum += (p.ink[c] - q.ink[c]) * (p.ink[c] - q.ink[c]) +
+               (p.paper[c] - q.paper[c]) * (p.paper[c] - q.paper[c]);
+      }
+      CHECK(std::sqrt(sum) > 0.6F);
+    }
+  }
+}
