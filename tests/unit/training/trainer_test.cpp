@@ -138,7 +138,9 @@ TEST_CASE("nothing to train is refused", "[trainer]") {
 TEST_CASE("adapters train while their base stays", "[trainer]") {
   using Adapted = BasicDiT<Exec, precision::Float32, Place<On<role::attention, LowRank>>>;
   Model<Adapted> model;
+  train_where(model.list, [](auto const& entry) { return entry.kind == ParameterKind::adapter; });
   auto const base = model.value("blocks.0.attn.qkv.weight");
+  auto const head = model.value("final_layer.linear.weight");
   Squares const data;
   TrainOptions options = small_options();
   options.learning_rate = LearningRate::constant(1e-2);
@@ -149,6 +151,7 @@ TEST_CASE("adapters train while their base stays", "[trainer]") {
   mean_mse(trainer, data, 60);
   CHECK(validation_loss(trainer, data, grid).mean < 0.97 * before);
   CHECK(model.value("blocks.0.attn.qkv.weight") == base);
+  CHECK(model.value("final_layer.linear.weight") == head);
 }
 
 TEST_CASE("a loss scale changes no bit, and goes down until gradients fit", "[trainer]") {
@@ -168,7 +171,7 @@ TEST_CASE("a loss scale changes no bit, and goes down until gradients fit", "[tr
   }
   CHECK(plain.values() == model.values());
 
-  options.scaling.first = std::ldexp(1.0, 132);  // beyond float
+  options.scaling.first = std::ldexp(1.0, 72);  // the norm's square is beyond float
   Model<Net> again;
   Trainer overflowing(again.ctx, again.net, options);
   auto const before = again.values();
@@ -248,21 +251,22 @@ TEST_CASE("distilled sources are pulled to the teacher's output", "[trainer]") {
   options.batch = 12;
   options.accumulate = 3;
   diffusion::ChainOfForgetting policy;
+  policy.source_weight = 10;
   policy.source_share = 0.45;  // 5 of 12: 0, 1 and 4 in a chunk
   Trainer equal(same.ctx, same.net, options, policy, diffusion::Process(), &teacher.net);
-  CHECK(equal.step(data, &bank).source_loss == 0);
+  CHECK(equal.step(data, &bank).source_loss < 1e-12);
   Trainer far(other.ctx, other.net, options, policy, diffusion::Process(), &teacher.net);
   auto const before = teacher.values();
   double const first = far.step(data, &bank).source_loss;
   CHECK(first > 0);
-  double last = 0;
-  for (int step = 0; step < 60; ++step) {
-    last = step < 50 ? 0 : last + far.step(data, &bank).source_loss / 10;
-    if (step < 50) {
-      far.step(data, &bank);
-    }
+  for (int step = 0; step < 40; ++step) {
+    far.step(data, &bank);
   }
-  CHECK(last < first);
+  double last = 0;
+  for (int step = 0; step < 10; ++step) {
+    last += far.step(data, &bank).source_loss / 10;
+  }
+  CHECK(last < 0.5 * first);
   CHECK(teacher.values() == before);
 }
 
@@ -302,7 +306,7 @@ void check_memory(TrainOptions const& options) {
     CHECK(plan <= before);
     // Tables of the process, of the policy and of AdamW's tensors, cache lines.
     CHECK(before - plan < 200000);
-    CHECK(plan > 1000000);
+    CHECK(plan > 500000);
     trainer.step(Squares());
     trainer.step(Squares());
     CHECK(allocated == before);
