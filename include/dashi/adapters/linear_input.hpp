@@ -38,11 +38,12 @@ struct LinearShape {
 template <Precision P, ExecutionSpace Exec>
 struct Batch {
   Index rows_per_sample = 1;
-  VectorOf<std::int64_t const, Exec> labels{};  ///< [samples]
-  Matrix<P, Exec> gates{};                      ///< [samples, components], from the backbone
+  VectorOf<std::int64_t const, Exec> labels{};  ///< [samples], 0 to classes; classes: no class
+  Index classes = 0;
+  Matrix<P, Exec> gates{};  ///< [samples, components], in place of a class's; empty: none
 };
 
-/// For which condition a weight is wanted: a class, or whatever holds without one.
+/// For which condition a weight is wanted: a class, or what holds for samples without one.
 struct Condition {
   std::optional<std::int64_t> label;
 };
