@@ -15,6 +15,9 @@ namespace dashi {
 template <class... A>
 struct Stack {
   std::tuple<A...> parts;
+
+  Stack() = default;
+  Stack(A const&... options) requires(sizeof...(A) > 0) : parts(options...) {}
 };
 
 /// No adapter: the plain weight.
