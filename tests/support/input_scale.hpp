@@ -42,12 +42,8 @@ public:
   }
   void transform_input_adjoint(Context<Exec>& ctx, Input const& in, Matrix<P, Exec> d,
                                GradientSink<P, Exec>& dx, Saved const&) const {
-    VectorOf<typename P::accumulate, Exec> gradient;
-    if (scale_.trained()) {
-      gradient = {scale_.gradient().data(), static_cast<std::size_t>(scale_.size())};
-    }
-    kernels::scale_bias_adjoint<typename P::storage, Exec>(ctx, scale_.vector(), d, in.x, gradient,
-                                                           {}, 1);
+    kernels::scale_bias_adjoint<typename P::storage, Exec>(ctx, scale_.vector(), d, in.x,
+                                                           scale_.gradient_vector(), {}, 1);
     if (dx.wanted() && dx.beta() == 0) {
       Kokkos::deep_copy(ctx.exec(), dx.view(), d);
     } else if (dx.wanted()) {

@@ -90,14 +90,16 @@ public:
     map.forward(ctx, x, batch, y(), saved_);
     ctx.fence();
     std::vector<double> values;
+    bool between_untouched = true;  // it belongs to others
     for (Index t = 0; t < rows_; ++t) {
       for (Index i = 0; i < map.shape().out; ++i) {
         values.push_back(y()(t, i));
       }
-      for (Index i = 0; i < gap_; ++i) {  // what lies between belongs to others
-        REQUIRE(y_(t, i) == Real(99));
+      for (Index i = 0; i < gap_; ++i) {
+        between_untouched = between_untouched && y_(t, i) == Real(99);
       }
     }
+    REQUIRE(between_untouched);
     return values;
   }
   double loss() {
@@ -128,12 +130,12 @@ public:
     ctx.fence();
   }
 
-  /// Largest difference between dx and dparameters and central differences of the loss.
+  /// dx and dparameters, about fifty elements of each, against central differences of the loss.
   void check_gradients(double tolerance = 1e-8) {
     (void)forward();
     Kokkos::deep_copy(dx, NAN);  // the first writer must not read it
     backward();
-    for (std::size_t i = 0; i < x.size(); ++i) {
+    for (std::size_t i = 0; i < x.size(); i += stride(x.size())) {
       REQUIRE(std::fabs(difference(x.data() + i) - dx.data()[i]) < tolerance);
     }
     for (auto const& entry : list) {
@@ -142,7 +144,8 @@ public:
       }
       INFO(entry.name);
       double largest = 0;
-      for (Index i = 0; i < entry.parameter.size(); ++i) {
+      auto const elements = size(entry.parameter.size());
+      for (std::size_t i = 0; i < elements; i += stride(elements)) {
         double const expected = difference(entry.parameter.vector().data() + i);
         REQUIRE(std::fabs(expected - entry.parameter.gradient().data()[i]) < tolerance);
         largest = std::max(largest, std::fabs(expected));
@@ -156,6 +159,7 @@ public:
   void check_materialised(double tolerance = 1e-12) {
     auto const out = forward();
     LinearShape const s = map.shape();
+    double largest = 0;
     Kokkos::View<Real**, Kokkos::LayoutRight, Kokkos::HostSpace> const w("w", size(s.out),
                                                                          size(s.in));
     Kokkos::View<Real*, Kokkos::HostSpace> const b("b", size(s.out));
@@ -175,11 +179,14 @@ public:
         for (Index j = 0; j < s.in; ++j) {
           sum += w(i, j) * x(t, j);
         }
-        REQUIRE(std::fabs(sum - out[size(t * s.out + i)]) < tolerance);
+        largest = std::fmax(largest, std::fabs(sum - out[size(t * s.out + i)]));
+        REQUIRE_FALSE(std::isnan(sum));
       }
     }
+    CHECK(largest < tolerance);
   }
 
+  typename Map::Shared const& shared() const { return shared_; }
   Parameter<P, Exec> parameter(std::string const& name) const {
     auto const* const entry = list.find(name);
     REQUIRE(entry != nullptr);
@@ -193,6 +200,9 @@ private:
   static std::byte* aligned(Memory const& memory) {
     auto const off = reinterpret_cast<std::uintptr_t>(memory.data()) % Arena::alignment;
     return memory.data() + (Arena::alignment - off) % Arena::alignment;
+  }
+  static std::size_t stride(std::size_t elements) {
+    return std::max<std::size_t>(1, elements / 50);
   }
   double difference(double* at) {
     constexpr double h = 1e-5;
@@ -211,10 +221,13 @@ private:
     auto const once = Kokkos::create_mirror(dx);
     Kokkos::deep_copy(once, dx);
     backward(true, true);
+    double largest = 0;
     for (std::size_t i = 0; i < dx.size(); ++i) {
-      REQUIRE(std::fabs(dx.data()[i] - 2 * once.data()[i]) < tolerance);
+      largest = std::fmax(largest, std::fabs(dx.data()[i] - 2 * once.data()[i]));
     }
+    CHECK(largest < tolerance);
     std::vector<double> gradients;
+    largest = 0;
     for (auto const& entry : list) {
       for (Index i = 0; entry.parameter.trained() && i < entry.parameter.size(); ++i) {
         gradients.push_back(entry.parameter.gradient().data()[i]);
@@ -225,9 +238,11 @@ private:
     std::size_t k = 0;
     for (auto const& entry : list) {
       for (Index i = 0; entry.parameter.trained() && i < entry.parameter.size(); ++i, ++k) {
-        REQUIRE(std::fabs(entry.parameter.gradient().data()[i] - gradients[k]) < tolerance);
+        double const change = entry.parameter.gradient().data()[i] - gradients[k];
+        largest = std::fmax(largest, std::fabs(change));
       }
     }
+    CHECK(largest < tolerance);
   }
 
   typename Map::Shared shared_;

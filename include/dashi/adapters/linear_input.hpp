@@ -69,6 +69,8 @@ public:
 
   bool wanted() const noexcept { return wanted_; }
   Matrix<P, Exec> view() const noexcept { return view_; }
+  /// Whether the view holds something already.
+  bool started() const noexcept { return started_; }
   /// Multiplies what the view holds; call once for each write.
   double beta() noexcept { return std::exchange(started_, true) ? 1.0 : 0.0; }
 

@@ -254,11 +254,8 @@ private:
 
   void bias_gradient(Context<Exec>& ctx, StridedMatrix<P, Exec> dy) const {
     if (bias_.trained()) {
-      kernels::column_sums(ctx, dy, gradient_vector(), 1);
+      kernels::column_sums(ctx, dy, bias_.gradient_vector(), 1);
     }
-  }
-  VectorOf<typename P::accumulate, Exec> gradient_vector() const {
-    return {bias_.gradient().data(), static_cast<std::size_t>(bias_.size())};
   }
 
   LinearShape shape_;
