@@ -93,7 +93,10 @@ public:
         groups_(options.groups),
         gates_(table(shape, options, shared)),
         learngene_(shape, options.learngene_of(shape)),
-        tailors_(shape, options.tailors_of(shape)) {}
+        tailors_(shape, options.tailors_of(shape)) {
+    DASHI_EXPECTS(learngene_.rank() + tailors_.rank() > 0,
+                  "GatedSvd needs at least one component in its learngene or its tailors");
+  }
 
   Saved saved(Arena& arena, Index rows) const {
     return {learngene_.saved(arena, rows), tailors_.saved(arena, rows)};
@@ -110,15 +113,19 @@ public:
 
   void forward(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> y,
                Saved const& saved) const {
-    learngene_.forward(ctx, in, {}, 0, y, saved.learngene);
+    if (learngene_.rank() > 0) {
+      learngene_.forward(ctx, in, {}, 0, y, saved.learngene);
+    }
     if (tailors_.rank() > 0) {
-      tailors_.forward(ctx, in, gates_of(in.batch), 1, y, saved.tailors);
+      tailors_.forward(ctx, in, gates_of(in.batch), tailors_beta(), y, saved.tailors);
     }
   }
 
   void backward(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> dy,
                 GradientSink<P, Exec>& dx, Saved const& saved) const {
-    learngene_.backward(ctx, in, {}, dy, dx, saved.learngene);
+    if (learngene_.rank() > 0) {
+      learngene_.backward(ctx, in, {}, dy, dx, saved.learngene);
+    }
     if (tailors_.rank() > 0) {
       tailors_.backward(ctx, in, gates_of(in.batch), dy, dx, saved.tailors);
     }
@@ -127,7 +134,7 @@ public:
   /// The weight of a class, or the learngene's alone.
   void materialise(Context<Exec>& ctx, Condition condition, Matrix<P, Exec> weight,
                    Vector<P, Exec>) const {
-    learngene_.materialise(ctx, {}, 0, weight);
+    materialise_learngene(ctx, weight);
     if (condition.label && tailors_.rank() > 0) {
       auto const label = static_cast<Index>(*condition.label);
       DASHI_EXPECTS(label >= 0 && label < gates_.rows() - 1,
@@ -139,7 +146,7 @@ public:
   /// The weight with the tailors of all these classes: a model for some of them.
   void materialise_classes(Context<Exec>& ctx, std::span<Index const> classes,
                            Matrix<P, Exec> weight) const {
-    learngene_.materialise(ctx, {}, 0, weight);
+    materialise_learngene(ctx, weight);
     if (tailors_.rank() > 0) {
       Frame const frame(ctx.scratch());
       auto const gate = ctx.scratch().template vector<Real, Exec>(tailors_.rank());
@@ -187,6 +194,15 @@ private:
     shared.gates.read(std::span<double>(before));
     DASHI_EXPECTS(before == values, "layers of one site must have the same groups of classes");
     return shared.gates;
+  }
+
+  double tailors_beta() const { return learngene_.rank() > 0 ? 1 : 0; }
+  void materialise_learngene(Context<Exec>& ctx, Matrix<P, Exec> weight) const {
+    if (learngene_.rank() > 0) {
+      learngene_.materialise(ctx, {}, 0, weight);
+    } else {
+      Kokkos::deep_copy(ctx.exec(), weight, Real(0));
+    }
   }
 
   typename Components::Gates gates_of(Batch<P, Exec> const& batch) const {

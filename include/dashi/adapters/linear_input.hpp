@@ -3,6 +3,7 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/core/parameter.hpp>
+#include <dashi/kernels/add_rows.hpp>
 
 #include <Kokkos_Core.hpp>
 
@@ -69,8 +70,6 @@ public:
 
   bool wanted() const noexcept { return wanted_; }
   Matrix<P, Exec> view() const noexcept { return view_; }
-  /// Whether the view holds something already.
-  bool started() const noexcept { return started_; }
   /// Multiplies what the view holds; call once for each write.
   double beta() noexcept { return std::exchange(started_, true) ? 1.0 : 0.0; }
 
@@ -79,5 +78,15 @@ private:
   bool wanted_ = false;
   bool started_ = false;
 };
+
+/// Adds d to what dx wants. Asynchronous.
+template <Precision P, ExecutionSpace Exec>
+void add_gradient(Context<Exec>& ctx, Matrix<P, Exec> d, GradientSink<P, Exec>& dx) {
+  if (dx.wanted() && dx.beta() == 0) {
+    Kokkos::deep_copy(ctx.exec(), dx.view(), d);
+  } else if (dx.wanted()) {
+    kernels::add_rows(ctx, d, dx.view());
+  }
+}
 
 }  // namespace dashi

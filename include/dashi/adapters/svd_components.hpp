@@ -58,9 +58,6 @@ public:
 
   void backward(Context<Exec>& ctx, LinearInput<P, Exec> const& in, Gates const& gates,
                 StridedMatrix<P, Exec> dy, GradientSink<P, Exec>& dx, Matrix<P, Exec> z) const {
-    if (rank() == 0 && (!dx.wanted() || dx.started())) {
-      return;
-    }
     kernels::GatedGradients<Real, Exec> gradients;
     gradients.beta = 1;
     gradients.dut = u_.gradient();

@@ -244,6 +244,8 @@ TEST_CASE("GatedSvd refuses what does not fit", "[gated_svd]") {
   };
   CHECK_THROWS_WITH(refused([](GatedSvd& o) { o.tailors = 7; }),
                     ContainsSubstring("7 tailors cannot be 3 equal groups"));
+  CHECK_THROWS_WITH(refused([](GatedSvd& o) { o.learngene = o.tailors = 0; }),
+                    ContainsSubstring("GatedSvd needs at least one component"));
   CHECK_THROWS_WITH(refused([](GatedSvd& o) { o.groups = 0; }),
                     ContainsSubstring("GatedSvd has 0 groups"));
   CHECK_THROWS_WITH(refused([](GatedSvd& o) {

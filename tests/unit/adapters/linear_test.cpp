@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <dashi/adapters/low_rank.hpp>
 
+#include <examples/04_custom_adapter/input_scale.hpp>
+
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/matchers/catch_matchers.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <adapter_archetype.hpp>
-#include <input_scale.hpp>
 #include <linear_fixture.hpp>
 
 namespace {
 
 using namespace dashi;
-using test::InputScale;
 using test::LinearFixture;
 
 static_assert(require_adapter<test::AdapterArchetype>());
