@@ -69,7 +69,9 @@ public:
     }
     fill_with_noise(list, 0.5);
     auto const values = noise(x.size(), 1);
-    std::copy(values.begin(), values.end(), x.data());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      x.data()[i] = convert<Real>(values[i]);
+    }
     loss_weight_ = noise(static_cast<std::size_t>(rows * shape.out), 2);
     Arena measured;
     (void)map.saved(measured, rows);
@@ -86,17 +88,17 @@ public:
 
   StridedMatrix<P, Exec> y() const { return columns_of<P, Exec>(y_, gap_, map.shape().out); }
   std::vector<double> forward() {
-    Kokkos::deep_copy(y_, Real(99));
+    Kokkos::deep_copy(y_, other);
     map.forward(ctx, x, batch, y(), saved_);
     ctx.fence();
     std::vector<double> values;
     bool between_untouched = true;  // it belongs to others
     for (Index t = 0; t < rows_; ++t) {
       for (Index i = 0; i < map.shape().out; ++i) {
-        values.push_back(y()(t, i));
+        values.push_back(convert<double>(y()(t, i)));
       }
       for (Index i = 0; i < gap_; ++i) {
-        between_untouched = between_untouched && y_(t, i) == Real(99);
+        between_untouched = between_untouched && convert<double>(y_(t, i)) == 99;
       }
     }
     REQUIRE(between_untouched);
@@ -119,7 +121,7 @@ public:
     }
     for (Index t = 0, k = 0; t < rows_; ++t) {
       for (Index i = 0; i < map.shape().out; ++i, ++k) {
-        y()(t, i) = loss_weight_[static_cast<std::size_t>(k)];
+        y()(t, i) = convert<Real>(loss_weight_[static_cast<std::size_t>(k)]);
       }
     }
     GradientSink<P, Exec> sink;
@@ -196,6 +198,7 @@ public:
 private:
   using Memory = Kokkos::View<std::byte*, Kokkos::HostSpace>;
   using Rows = Kokkos::View<Real**, Kokkos::LayoutRight, Kokkos::HostSpace>;
+  static inline Real const other = convert<Real>(99.0);
   static std::size_t size(Index n) { return static_cast<std::size_t>(n); }
   static std::byte* aligned(Memory const& memory) {
     auto const off = reinterpret_cast<std::uintptr_t>(memory.data()) % Arena::alignment;

@@ -4,6 +4,7 @@
 #include <dashi/backbones/blocks/condition_embedder.hpp>
 #include <dashi/backbones/blocks/dit_block.hpp>
 #include <dashi/backbones/blocks/dit_final_layer.hpp>
+#include <dashi/backbones/blocks/dit_shared.hpp>
 #include <dashi/backbones/blocks/patch_embedder.hpp>
 
 #include <cstdint>
@@ -23,6 +24,7 @@ class BasicDiT {
   using Embedder = ConditionEmbedder<P, Exec, Placement>;
   using Final = DitFinalLayer<P, Exec, Placement>;
   using Patches = PatchEmbedder<P, Exec, Placement>;
+  using Shared = DitShared<P, Exec, Placement>;
 
 public:
   using precision = P;
@@ -186,27 +188,6 @@ public:
   }
 
 private:
-  struct Shared {
-    typename Patches::Shared patches;
-    typename Embedder::Shared embedder;
-    typename Block::Shared block;
-    typename Final::Shared final;
-
-    void parameters(ParameterList<P, Exec>& list) const {
-      using Scope = typename ParameterList<P, Exec>::Scope;
-      {
-        Scope const scope(list, "x_embedder.proj", role::patch::name);
-        patches.parameters(list);
-      }
-      embedder.parameters(list);
-      {
-        Scope const scope(list, "blocks");
-        block.parameters(list);
-      }
-      Scope const scope(list, "final_layer", role::final::name);
-      final.parameters(list);
-    }
-  };
   struct Gradients {
     Matrix<P, Exec> residual, branch;          // [rows, width]
     std::vector<Matrix<P, Exec>> modulations;  // [samples, 6 width] a block

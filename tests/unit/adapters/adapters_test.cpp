@@ -358,6 +358,58 @@ TEST_CASE("a replaced weight begins as large as the weight would", "[gated_svd][
   CHECK(deviation(SharedSvd{}, Initial::zero()) == 0);
 }
 
+TEST_CASE("adapters in bf16 stay within its rounding of double", "[bf16]") {
+  auto const check = []<class A>(A const& options) {
+    Kokkos::View<std::int64_t*, Kokkos::HostSpace> const labels("labels", 9);
+    labels(3) = 2;
+    LinearFixture<A, precision::Bf16Mixed> narrow(shape, rows, options);
+    LinearFixture<A> wide(shape, rows, options);
+    narrow.batch = {4, labels, 3, {}};
+    wide.batch = {4, labels, 3, {}};
+    for (std::size_t i = 0; i < wide.x.size(); ++i) {
+      wide.x.data()[i] = convert<double>(narrow.x.data()[i]);
+    }
+    for (std::size_t k = 0; k < wide.list.size(); ++k) {
+      auto const value = narrow.list[k].parameter.vector();
+      std::vector<double> values;
+      for (std::size_t i = 0; i < value.size(); ++i) {
+        values.push_back(convert<double>(value(i)));
+      }
+      wide.list[k].parameter.write(std::span<double const>(values));
+    }
+    auto const close = [](auto const& a, auto const& b, std::size_t size) {
+      double difference = 0;
+      double largest = 0;
+      for (std::size_t i = 0; i < size; ++i) {
+        auto const expected = static_cast<double>(b[i]);
+        difference = std::fmax(difference, std::fabs(convert<double>(a[i]) - expected));
+        largest = std::fmax(largest, std::fabs(expected));
+      }
+      // At most eight roundings to 2^-9 lie on the way through a stack of two products.
+      CHECK(difference < 8.0 / 512 * largest);
+    };
+    auto const a = narrow.forward();
+    auto const b = wide.forward();
+    close(a, b, b.size());
+    narrow.backward();
+    wide.backward();
+    close(narrow.dx.data(), wide.dx.data(), wide.dx.size());
+    for (std::size_t k = 0; k < wide.list.size(); ++k) {
+      INFO(wide.list[k].name);
+      if (wide.list[k].kind == ParameterKind::buffer) {
+        continue;
+      }
+      close(narrow.list[k].parameter.gradient().data(), wide.list[k].parameter.gradient().data(),
+            wide.list[k].parameter.gradient().size());
+    }
+  };
+  check(LowRank{.rank = 3});
+  check(Kronecker{.a_rows = 3, .a_cols = 2, .rank = 2, .a_low_rank = true, .b_low_rank = true});
+  check(ScaleBias{});
+  check(gated());
+  check(SharedSvd{});
+}
+
 TEST_CASE("OneOf is the adapter that is chosen", "[one_of]") {
   check_adapter(Additive(LowRank{.rank = 3}), with_base);
   check_adapter(Additive(Kronecker{.a_rows = 3, .a_cols = 5}), with_base);
