@@ -39,7 +39,7 @@ struct Values {
 struct Layer {
   Index m, n, rank, rows;
   Values ut, sigma, vt, gates, x, y, dx, dut, dsigma, dvt, dgates, z, h, w;
-  bench::Populated<std::int32_t> labels;
+  bench::Populated<std::int64_t> labels;
 
   Layer(Index m_, Index n_, Index r, Index t)
       : m(m_),
@@ -62,14 +62,14 @@ struct Layer {
         w(m_, n_, 14),
         labels(t / rows_per_sample) {
     for (Index s = 0; s < labels.elements(); ++s) {
-      labels.data()[s] = static_cast<std::int32_t>(s * 5 % classes);
+      labels.data()[s] = static_cast<std::int64_t>(s * 5 % classes);
     }
   }
   kernels::SvdFactors<float, Exec> factors() const {
     return {ut.matrix(), sigma.vector(), vt.matrix()};
   }
   kernels::SampleGates<float, Exec> sample_gates() const {
-    return {gates.matrix(), vector_over<std::int32_t const, Exec>(labels.data(), labels.elements()),
+    return {gates.matrix(), vector_over<std::int64_t const, Exec>(labels.data(), labels.elements()),
             rows_per_sample};
   }
   void forward(Ctx& ctx, bool trains) const {

@@ -45,12 +45,14 @@ concept Traits = requires {
 template <class L>
 concept Shared = requires {
   typename L::Shared;
-}
-&&std::default_initializable<typename L::Shared>;
+  requires std::default_initializable<typename L::Shared>;
+};
 template <class L, class A, class P, class E>
-concept Constructible = Shared<L> && std::constructible_from < L,
-        Context<E>
-&, LinearShape, A const&, typename L::Shared& > ;
+concept Constructible = requires {
+  requires Shared<L>;
+  requires std::constructible_from < L, Context<E>
+  &, LinearShape, A const&, typename L::Shared& > ;
+};
 template <class L, class P, class E>
 concept Parameters = Shared<L> &&
     requires(L const& layer, typename L::Shared const& shared, ParameterList<P, E>& list) {

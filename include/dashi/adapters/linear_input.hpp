@@ -3,6 +3,7 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/core/parameter.hpp>
+#include <dashi/kernels/add_rows.hpp>
 
 #include <Kokkos_Core.hpp>
 
@@ -38,11 +39,12 @@ struct LinearShape {
 template <Precision P, ExecutionSpace Exec>
 struct Batch {
   Index rows_per_sample = 1;
-  VectorOf<std::int64_t const, Exec> labels{};  ///< [samples]
-  Matrix<P, Exec> gates{};                      ///< [samples, components], from the backbone
+  VectorOf<std::int64_t const, Exec> labels{};  ///< [samples], 0 to classes; classes: no class
+  Index classes = 0;
+  Matrix<P, Exec> gates{};  ///< [samples, components], in place of a class's; empty: none
 };
 
-/// For which condition a weight is wanted: a class, or whatever holds without one.
+/// For which condition a weight is wanted: a class, or what holds for samples without one.
 struct Condition {
   std::optional<std::int64_t> label;
 };
@@ -76,5 +78,15 @@ private:
   bool wanted_ = false;
   bool started_ = false;
 };
+
+/// Adds d to what dx wants. Asynchronous.
+template <Precision P, ExecutionSpace Exec>
+void add_gradient(Context<Exec>& ctx, Matrix<P, Exec> d, GradientSink<P, Exec>& dx) {
+  if (dx.wanted() && dx.beta() == 0) {
+    Kokkos::deep_copy(ctx.exec(), dx.view(), d);
+  } else if (dx.wanted()) {
+    kernels::add_rows(ctx, d, dx.view());
+  }
+}
 
 }  // namespace dashi

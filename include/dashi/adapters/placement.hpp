@@ -110,6 +110,14 @@ struct Place {
   template <class R>
   using Adapter = typename At<index<R>>::type;
 
+  /// Whether the backbone's own parameters are trained by default: all placed adapters replace the
+  /// weights they are on. What is added to a base leaves it frozen.
+  template <class P, class Exec>
+  static constexpr bool trains_base =
+      (detail::StackLayers<typename detail::StackParts<typename Ons::adapter>::type, P,
+                           Exec>::replaces_weight() &&
+       ...);
+
   template <class R>
   static Adapter<R> options_for(Options const& options, LayerInfo layer) {
     if constexpr (index<R> < 0) {

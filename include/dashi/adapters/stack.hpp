@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <tuple>
+#include <type_traits>
 
 namespace dashi {
 
@@ -14,6 +15,9 @@ namespace dashi {
 template <class... A>
 struct Stack {
   std::tuple<A...> parts;
+
+  Stack() = default;
+  Stack(A const&... options) requires(sizeof...(A) > 0) : parts(options...) {}
 };
 
 /// No adapter: the plain weight.
@@ -47,6 +51,15 @@ struct StackLayers<std::tuple<A...>, P, Exec> {
   static constexpr std::array<AdapterTraits, size> traits{A::template Layer<P, Exec>::traits...};
 
   static constexpr bool replaces_weight() { return size > 0 && traits[0].replaces_weight; }
+  /// Whether stage I is not the first of its kind, so that its parameters need names of their own.
+  template <std::size_t I>
+  static constexpr bool repeated() {
+    using Kind = std::tuple_element_t<I, std::tuple<A...>>;
+    std::size_t before = 0;
+    std::size_t at = 0;
+    ((before += at < I && std::is_same_v<Kind, A> ? 1 : 0, ++at), ...);
+    return before > 0;
+  }
   static constexpr bool any(bool AdapterTraits::*trait) {
     for (AdapterTraits const& t : traits) {
       if (t.*trait) {
@@ -67,6 +80,12 @@ private:
   }
   static_assert(only_first_replaces(),
                 "dashi::Stack: an adapter that replaces the weight must come first");
+  static constexpr bool replaced_input_is_its_own() {
+    return !replaces_weight() || !traits[0].transforms_input;
+  }
+  static_assert(replaced_input_is_its_own(),
+                "dashi::Adapter: traits.replaces_weight and traits.transforms_input exclude each "
+                "other; transform the input inside forward");
 };
 
 }  // namespace detail

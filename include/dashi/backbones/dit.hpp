@@ -4,8 +4,10 @@
 #include <dashi/backbones/blocks/condition_embedder.hpp>
 #include <dashi/backbones/blocks/dit_block.hpp>
 #include <dashi/backbones/blocks/dit_final_layer.hpp>
+#include <dashi/backbones/blocks/dit_shared.hpp>
 #include <dashi/backbones/blocks/patch_embedder.hpp>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,7 @@ class BasicDiT {
   using Embedder = ConditionEmbedder<P, Exec, Placement>;
   using Final = DitFinalLayer<P, Exec, Placement>;
   using Patches = PatchEmbedder<P, Exec, Placement>;
+  using Shared = DitShared<P, Exec, Placement>;
 
 public:
   using precision = P;
@@ -38,6 +41,7 @@ public:
     std::vector<typename Block::Stream> streams;
     std::vector<typename Block::Inner> inner;
     typename Final::Saved final;
+    VectorOf<std::int64_t, Exec> labels;  ///< [samples], the null label where one is dropped
   };
   /// What a pass without gradients needs: the same with one stream and one inner part.
   struct Evaluation : Saved {};
@@ -82,7 +86,8 @@ public:
   /// out [samples, out_channels * height * width].
   void forward(Context<Exec>& ctx, Input const& input, Matrix<P, Exec> out,
                Saved const& saved) const {
-    auto const batch = batch_of(input);
+    kernels::resolve_labels(ctx, input.labels, config_.classes, saved.labels);
+    auto const batch = batch_of(saved);
     embed(ctx, input, batch, saved);
     GatedBranch<P, Exec> x{saved.streams.front().residual};
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
@@ -103,7 +108,7 @@ public:
   /// the gradient of the images.
   void backward(Context<Exec>& ctx, Input const& input, Matrix<P, Exec> d_out, Saved const& saved,
                 Matrix<P, Exec> d_x = {}) const {
-    auto const batch = batch_of(input);
+    auto const batch = batch_of(saved);
     bool const recompute = config_.recompute == Recompute::blocks;
     bool const condition = condition_trained();
     Frame const frame(ctx.scratch());
@@ -160,7 +165,8 @@ public:
   }
 
   /// All parameters once, in the order of the original's files, with its names; embedders of blocks
-  /// are "blocks.i.t_embedder..." and "blocks.i.y_embedder...".
+  /// are "blocks.i.t_embedder..." and "blocks.i.y_embedder...". What adapters of all blocks share
+  /// comes last, as "shared.blocks...".
   void parameters(ParameterList<P, Exec>& list) const {
     using Scope = typename ParameterList<P, Exec>::Scope;
     patches_.parameters(list);
@@ -175,17 +181,15 @@ public:
       }
       blocks_[i].parameters(list);
     }
-    Scope const scope(list, "final_layer", role::final::name);
-    final_.parameters(list);
+    {
+      Scope const scope(list, "final_layer", role::final::name);
+      final_.parameters(list);
+    }
+    Scope const scope(list, "shared");
+    shared_.parameters(list);
   }
 
 private:
-  struct Shared {
-    typename Patches::Shared patches;
-    typename Embedder::Shared embedder;
-    typename Block::Shared block;
-    typename Final::Shared final;
-  };
   struct Gradients {
     Matrix<P, Exec> residual, branch;          // [rows, width]
     std::vector<Matrix<P, Exec>> modulations;  // [samples, 6 width] a block
@@ -196,8 +200,8 @@ private:
     config.check();
     return config;
   }
-  Batch<P, Exec> batch_of(Input const& input) const {
-    return {config_.tokens(), input.labels.classes, {}};
+  Batch<P, Exec> batch_of(Saved const& saved) const {
+    return {config_.tokens(), saved.labels, config_.classes, {}};
   }
   static Batch<P, Exec> per_sample(Batch<P, Exec> batch) {
     batch.rows_per_sample = 1;
@@ -213,7 +217,9 @@ private:
 
   Saved take(Arena& arena, Index samples, Index streams, Index inner, bool for_backward) const {
     Index const rows = samples * config_.tokens();
-    Saved result{patches_.saved(arena, samples), {}, {}, {}, {}, final_.saved(arena, samples)};
+    Saved result{
+        patches_.saved(arena, samples),           {}, {}, {}, {}, final_.saved(arena, samples),
+        arena.vector<std::int64_t, Exec>(samples)};
     for (Embedder const& embedder : embedders_) {
       result.embedders.push_back(embedder.saved(arena, samples));
     }

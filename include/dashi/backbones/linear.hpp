@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/adapters/placement.hpp>
 #include <dashi/adapters/stack.hpp>
 #include <dashi/kernels/reduce.hpp>
 #include <dashi/kernels/scale_bias.hpp>
@@ -8,8 +9,10 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -19,8 +22,9 @@ namespace dashi {
 /// forward_k(x, map_k-1(transform_input_k(x))).
 ///
 /// Weight [out, in] and bias [out] are handles that the owner may share (a third of query, key and
-/// value); a stage that replaces the weight leaves it empty.
-template <Precision P, ExecutionSpace Exec, class A>
+/// value); a stage that replaces the weight leaves it empty. TrainsBase: whether they are trained
+/// by default.
+template <Precision P, ExecutionSpace Exec, class A, bool TrainsBase = std::is_same_v<A, Dense>>
 class Linear {
   using Parts = typename detail::StackParts<A>::type;
   using Layers = detail::StackLayers<Parts, P, Exec>;
@@ -30,7 +34,7 @@ class Linear {
 public:
   static constexpr bool has_weight = !Layers::replaces_weight();
   static constexpr bool plain = stages == 0;
-  static constexpr bool trains_base = plain;
+  static constexpr bool trains_base = TrainsBase;
 
   /// What the maps of one place in all blocks have in common.
   struct Shared {
@@ -70,14 +74,7 @@ public:
   }
 
   /// Takes what a call of forward or backward takes at most.
-  void scratch(Arena& arena, Index rows) const {
-    {
-      Frame const frame(arena);
-      arena.vector<std::byte, Exec>(
-          static_cast<Index>(kernels::segment_sums_scratch_bytes<Real>(1, rows, shape_.out)));
-    }
-    take_scratch<stages>(arena, rows);
-  }
+  void scratch(Arena& arena, Index rows) const { take_scratch<stages>(arena, rows); }
 
   /// y [rows, out] from x [rows, in].
   void forward(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
@@ -123,8 +120,9 @@ public:
   }
 
   /// Of the stages; the owner lists weight and bias.
-  void adapter_parameters(ParameterList<P, Exec>& list) const {
-    std::apply([&](auto const&... layer) { (layer.parameters(list), ...); }, layers_);
+  void adapter_parameters(ParameterList<P, Exec>& list, Initial weight_initial) const {
+    typename ParameterList<P, Exec>::WeightInitial const initial(list, weight_initial);
+    list_stages<0>(list);
   }
   /// Weight, bias and stages. `initial` and `weight_shape`, in files, are the weight's.
   void parameters(ParameterList<P, Exec>& list, Initial initial = {},
@@ -132,7 +130,7 @@ public:
     list.add("weight", weight_, ParameterKind::weight, trains_base, initial,
              std::move(weight_shape));
     list.add("bias", bias_, ParameterKind::bias, trains_bias());
-    adapter_parameters(list);
+    adapter_parameters(list, initial);
   }
   bool any_trained() const { return weight_.trained() || bias_.trained() || stages > 0; }
   static constexpr bool trains_bias() {
@@ -165,17 +163,33 @@ private:
   }
 
   template <std::size_t N>
-  void take_scratch([[maybe_unused]] Arena& arena, [[maybe_unused]] Index rows) const {
-    if constexpr (N > 0) {
-      {
-        Frame const frame(arena);
-        (void)std::get<N - 1>(layers_).scratch(arena, rows);
-      }
-      Frame const frame(arena);
+  void take_scratch(Arena& arena, Index rows) const {
+    Frame const frame(arena);
+    if constexpr (N == 0) {
+      arena.vector<std::byte, Exec>(
+          static_cast<Index>(kernels::segment_sums_scratch_bytes<Real>(1, rows, shape_.out)));
+    } else {
       if constexpr (Layers::traits[N - 1].transforms_input) {
         arena.matrix<Real, Exec>(rows, shape_.in);
       }
+      {
+        Frame const layer(arena);
+        (void)std::get<N - 1>(layers_).scratch(arena, rows);
+      }
       take_scratch<N - 1>(arena, rows);
+    }
+  }
+
+  template <std::size_t K>
+  void list_stages([[maybe_unused]] ParameterList<P, Exec>& list) const {
+    if constexpr (K < stages) {
+      std::optional<typename ParameterList<P, Exec>::Scope> scope;
+      if constexpr (Layers::template repeated<K>()) {
+        scope.emplace(list, "stage_" + std::to_string(K));
+      }
+      std::get<K>(layers_).parameters(list);
+      scope.reset();
+      list_stages<K + 1>(list);
     }
   }
 
@@ -242,11 +256,8 @@ private:
 
   void bias_gradient(Context<Exec>& ctx, StridedMatrix<P, Exec> dy) const {
     if (bias_.trained()) {
-      kernels::column_sums(ctx, dy, gradient_vector(), 1);
+      kernels::column_sums(ctx, dy, bias_.gradient_vector(), 1);
     }
-  }
-  VectorOf<typename P::accumulate, Exec> gradient_vector() const {
-    return {bias_.gradient().data(), static_cast<std::size_t>(bias_.size())};
   }
 
   LinearShape shape_;
@@ -254,5 +265,10 @@ private:
   Parameter<P, Exec> bias_;
   typename Layers::Layers layers_;
 };
+
+/// The linear map of a role in a backbone.
+template <Precision P, ExecutionSpace Exec, class Placement, Role R>
+using PlacedLinear = Linear<P, Exec, typename Placement::template Adapter<R>,
+                            Placement::template trains_base<P, Exec>>;
 
 }  // namespace dashi

@@ -59,6 +59,9 @@ public:
   MatrixOf<Gradient, Exec> gradient() const {
     return matrix_of<Gradient>(state_ ? at(state_->gradient) : nullptr);
   }
+  VectorOf<Gradient, Exec> gradient_vector() const {
+    return vector_of<Gradient>(state_ ? at(state_->gradient) : nullptr);
+  }
 
   bool trained() const noexcept { return state_ && state_->trained; }
 

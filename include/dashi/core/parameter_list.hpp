@@ -3,6 +3,7 @@
 
 #include <dashi/core/parameter.hpp>
 
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,16 @@ struct Initial {
   static constexpr Initial constant(double value) { return {Kind::constant, value}; }
   static constexpr Initial uniform(double bound) { return {Kind::uniform, bound}; }
   static constexpr Initial normal(double deviation) { return {Kind::normal, deviation}; }
+
+  /// Standard deviation of an element; 0 for a constant.
+  double deviation() const {
+    switch (kind) {
+      case Kind::uniform: return a / std::sqrt(3.0);
+      case Kind::normal: return a;
+      case Kind::constant: break;
+    }
+    return 0;
+  }
 };
 
 /// One entry of the flat list: what optimizers, averages, checkpoints and counts know of a model.
@@ -90,6 +101,24 @@ public:
     Index before_;
   };
 
+  /// While it lives, weight_initial() is what the weight of the current map would be drawn from:
+  /// adapters that replace the weight begin with as large a one.
+  class WeightInitial {
+  public:
+    WeightInitial(ParameterList& list, Initial initial)
+        : list_(list), before_(list.weight_initial_) {
+      list.weight_initial_ = initial;
+    }
+    ~WeightInitial() { list_.weight_initial_ = before_; }
+    WeightInitial(WeightInitial const&) = delete;
+    WeightInitial& operator=(WeightInitial const&) = delete;
+
+  private:
+    ParameterList& list_;
+    Initial before_;
+  };
+  Initial weight_initial() const { return weight_initial_; }
+
   /// Appends; a parameter of no elements is left out. shape: empty for [rows, cols], or [cols] of
   /// one row that is a bias or a scale.
   void add(std::string const& name, Parameter<P, Exec> const& parameter, ParameterKind kind,
@@ -134,6 +163,7 @@ private:
   std::string prefix_;
   std::string_view role_;
   Index block_ = -1;
+  Initial weight_initial_;
 };
 
 /// Trains exactly the entries that `chosen` accepts; buffers never.

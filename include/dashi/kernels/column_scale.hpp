@@ -18,7 +18,7 @@ namespace dashi::kernels {
 template <class T, class Exec>
 struct SampleGates {
   RowsOf<T const, Exec> values{};  ///< [gates, r]
-  VectorOf<std::int32_t const, Exec> labels{};
+  VectorOf<std::int64_t const, Exec> labels{};
   Index rows_per_sample = 1;
 };
 
@@ -28,7 +28,7 @@ namespace detail {
 template <class T>
 struct GateRows {
   Rows<T const> values;
-  std::int32_t const* labels;
+  std::int64_t const* labels;
   Index rows_per_sample;
 
   template <class Exec>

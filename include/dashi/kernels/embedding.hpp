@@ -10,6 +10,7 @@
 #include <dashi/kernels/strided_rows.hpp>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace dashi::kernels {
 
@@ -107,7 +108,30 @@ private:
   }
 };
 
+struct ResolveLabels {
+  LabelRows labels;
+  Index classes;
+  std::int64_t* out;
+  KOKKOS_INLINE_FUNCTION void operator()(Index sample) const {
+    Index const row = labels.row(sample);
+    out[sample] = row >= 0 && row < classes ? row : classes;
+  }
+};
+
 }  // namespace detail
+
+/// out[n] = the class of n, or `classes` where it is dropped or no class. out [samples].
+/// Asynchronous.
+template <class Exec, class Provider>
+void resolve_labels(Context<Exec, Provider>& ctx, Labels<Exec> labels, Index classes,
+                    std::type_identity_t<VectorOf<std::int64_t, Exec>> out) {
+  labels.null_row = classes;
+  auto const samples = static_cast<Index>(out.extent(0));
+  Kokkos::parallel_for(
+      "dashi::kernels::resolve_labels",
+      Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(ctx.exec(), 0, samples),
+      detail::ResolveLabels{detail::label_rows(labels, samples, classes + 1), classes, out.data()});
+}
 
 /// out[n] = table[class of n], the null row where it is dropped. table [rows, cols], out [samples,
 /// cols]; a class that is no row gives NaN. Asynchronous.

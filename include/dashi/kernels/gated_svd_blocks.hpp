@@ -37,7 +37,7 @@ enum class GatePath : unsigned char {
 namespace detail {
 
 /// Throws PreconditionError where the blocks of the labels' classes are not among the components.
-inline void expect_gate_blocks(GateBlocks const& blocks, std::span<std::int32_t const> labels,
+inline void expect_gate_blocks(GateBlocks const& blocks, std::span<std::int64_t const> labels,
                                Index rank) {
   auto const text = [](auto number) { return std::to_string(number); };
   DASHI_EXPECTS(blocks.learngene >= 0 && blocks.learngene <= rank,
@@ -45,7 +45,7 @@ inline void expect_gate_blocks(GateBlocks const& blocks, std::span<std::int32_t 
   DASHI_EXPECTS(blocks.block > 0,
                 "a block of tailors has rank " + text(blocks.block) + ", expected at least 1");
   Index const most = (rank - blocks.learngene) / blocks.block;
-  for (std::int32_t const label : labels) {
+  for (std::int64_t const label : labels) {
     DASHI_EXPECTS(label >= 0 && static_cast<std::size_t>(label) < blocks.active.size(),
                   "class " + text(label) + " of " + text(blocks.active.size()));
     Index next = 0;
@@ -64,11 +64,11 @@ inline void expect_gate_blocks(GateBlocks const& blocks, std::span<std::int32_t 
 /// Grouped when the rows need less than half of the tailors on average: below that the smaller
 /// products lose less than they save (docs/maths/gated_svd.md). `rank` counts all components.
 /// Throws PreconditionError for labels and blocks that gated_apply_blocks refuses.
-inline GatePath plan_gates(GateBlocks const& blocks, std::span<std::int32_t const> labels,
+inline GatePath plan_gates(GateBlocks const& blocks, std::span<std::int64_t const> labels,
                            Index rank) {
   detail::expect_gate_blocks(blocks, labels, rank);
   double active = 0;
-  for (std::int32_t const label : labels) {
+  for (std::int64_t const label : labels) {
     active += static_cast<double>(blocks.active_tailors(label));
   }
   double const all =
@@ -134,7 +134,7 @@ void apply_components(Context<Exec, Provider>& ctx, SvdFactors<T, Exec> const& f
 template <class T, class Exec, class Provider>
 void gated_apply_blocks(Context<Exec, Provider>& ctx,
                         std::type_identity_t<SvdFactors<T, Exec>> const& f,
-                        GateBlocks const& blocks, std::span<std::int32_t const> labels,
+                        GateBlocks const& blocks, std::span<std::int64_t const> labels,
                         Index rows_per_sample, RowsArgument<T const, Exec> const& x,
                         RowsArgument<T, Exec> const& y, double beta = 0) {
   detail::expect_factors(f);

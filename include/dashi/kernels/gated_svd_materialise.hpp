@@ -4,6 +4,7 @@
 #include <dashi/core/arena.hpp>
 #include <dashi/core/context.hpp>
 #include <dashi/kernels/gated_svd.hpp>
+#include <dashi/kernels/scale_rows.hpp>
 
 #include <Kokkos_Core.hpp>
 
@@ -22,31 +23,6 @@ std::size_t gated_materialise_scratch(Index rank, Index n) {
 }
 
 namespace detail {
-
-/// out[j, :] = in[j, :] sigma[j] gate[j].
-template <class T>
-struct ScaleRows {
-  Rows<T const> in;
-  Rows<T> out;
-  T const* sigma;
-  T const* gate;
-  RowPieces pieces;
-
-  template <template <class, int> class Lanes, int Bytes>
-  KOKKOS_FORCEINLINE_FUNCTION void tile(Index begin, Index end) const {
-    for (Index task = begin; task < end; ++task) {
-      auto const piece = pieces.piece(task);
-      auto factor = convert<AccumulatorOf<T>>(sigma[piece.row]);
-      if (gate != nullptr) {
-        factor *= convert<AccumulatorOf<T>>(gate[piece.row]);
-      }
-      for (Index at = piece.first; at < piece.last; ++at) {
-        out.row(piece.row)[at] =
-            convert<T>(factor * convert<AccumulatorOf<T>>(in.row(piece.row)[at]));
-      }
-    }
-  }
-};
 
 template <class T>
 struct UniteGates {

@@ -43,7 +43,7 @@ TEST_CASE("gradients of gated layers are finite differences", "[gated_svd]") {
   HostMatrix sigma = random_matrix<double>(1, rank, 3), gates = random_matrix<double>(2, rank, 4);
   HostMatrix x = random_matrix<double>(rows, 5, 5);
   HostMatrix const dy = random_matrix<double>(rows, 3, 6);
-  Kokkos::View<std::int32_t*, Exec::memory_space> const labels("labels", 3);
+  Kokkos::View<std::int64_t*, Exec::memory_space> const labels("labels", 3);
   auto const host = Kokkos::create_mirror_view(labels);
   host(0) = 1;
   host(1) = 0;

@@ -38,7 +38,7 @@ Case const cases[] = {{1, 1, 1, 1, 1, 0},
 /// A layer, its input and its gates in double, and the row of the table that a row of x takes.
 struct Problem {
   HostMatrix ut, sigma, vt, gates, x, dy;
-  std::vector<std::int32_t> labels;
+  std::vector<std::int64_t> labels;
   Index rows_per_sample;
 
   double gate(Index t, Index j) const {
@@ -79,7 +79,7 @@ Problem make_problem(Case const& c, Gates kind) {
   } else if (kind == Gates::of_classes) {
     p.gates = random_matrix<T>(4, c.rank, 7);
     for (Index s = 0; s < c.samples; ++s) {
-      p.labels.push_back(static_cast<std::int32_t>(s % 2 == 0 ? 3 : s % 3));
+      p.labels.push_back(static_cast<std::int64_t>(s % 2 == 0 ? 3 : s % 3));
     }
   }
   return p;
@@ -89,7 +89,7 @@ template <class T, class Exec>
 struct OnSpace {
   SpaceMatrix<T, Exec> ut, vt, gates, x, dy;
   Kokkos::View<T*, typename Exec::memory_space> sigma;
-  Kokkos::View<std::int32_t*, typename Exec::memory_space> labels;
+  Kokkos::View<std::int64_t*, typename Exec::memory_space> labels;
 
   OnSpace(Problem const& p, Index gap)
       : ut(p.ut, gap),
@@ -239,7 +239,7 @@ void check_blocks_scratch() {
   Problem p = make_problem<T>({1, rows, 2, 3, rank, 0}, Gates::none);
   OnSpace<T, Exec> const s(p, 0);
   SpaceMatrix<T, Exec> const y(rows, 2);
-  std::vector<std::int32_t> const labels{0};
+  std::vector<std::int64_t> const labels{0};
   ctx.reserve_scratch(kernels::gated_apply_scratch<T, Exec>(rank, rows));
   kernels::gated_apply_blocks<T>(ctx, s.factors(), most, labels, rows, s.x.view(), y.view());
   CHECK(distance(y.get(), p.y()) <= 4 * bound<T>(3 + rank));
@@ -301,8 +301,8 @@ TEST_CASE("labels that are no class and blocks beyond the components are refused
   OnSpace<float, Exec> const s(p, 0);
   SpaceMatrix<float, Exec> const y(2, 3);
   ctx.reserve_scratch(kernels::gated_apply_scratch<float, Exec>(11, 2));
-  auto const refused = [&](kernels::GateBlocks const& b, std::int32_t label) {
-    std::vector<std::int32_t> const labels{label};
+  auto const refused = [&](kernels::GateBlocks const& b, std::int64_t label) {
+    std::vector<std::int64_t> const labels{label};
     CHECK_THROWS_AS(kernels::plan_gates(b, labels, 11), PreconditionError);
     CHECK_THROWS_AS(
         kernels::gated_apply_blocks<float>(ctx, s.factors(), b, labels, 2, s.x.view(), y.view()),
@@ -320,8 +320,8 @@ TEST_CASE("labels that are no class and blocks beyond the components are refused
 }
 
 TEST_CASE("few active tailors are grouped, many masked", "[gated_svd]") {
-  std::vector<std::int32_t> const few{1, 2, 2};
-  std::vector<std::int32_t> const many{0, 3, 0};
+  std::vector<std::int64_t> const few{1, 2, 2};
+  std::vector<std::int64_t> const many{0, 3, 0};
   CHECK(kernels::plan_gates(blocks, few, 11) == kernels::GatePath::grouped);
   CHECK(kernels::plan_gates(blocks, many, 11) == kernels::GatePath::masked);
 }

@@ -16,7 +16,7 @@ namespace dashi {
 template <Precision P, ExecutionSpace Exec, class Placement>
 class AttentionInput {
   template <class R>
-  using Map = Linear<P, Exec, typename Placement::template Adapter<R>>;
+  using Map = PlacedLinear<P, Exec, Placement, R>;
   template <class R>
   static constexpr bool placed = Placement::template index<R> >= 0;
 
@@ -36,7 +36,9 @@ private:
   struct Each;
   template <class... M>
   struct Each<std::tuple<M...>> {
-    using Shared = std::tuple<typename M::Shared...>;
+    struct Shared {
+      std::tuple<typename M::Shared...> maps;
+    };
     using Saved = std::tuple<typename M::Saved...>;
     static constexpr bool has_weight = (M::has_weight && ...);
     static constexpr bool any_weight = (M::has_weight || ...);
@@ -62,7 +64,7 @@ public:
       info.shape = {3 * width, width};
       maps_.emplace(Fused(ctx, info.shape,
                           Placement::template options_for<role::qkv>(options, info),
-                          std::get<0>(shared), weight_, bias_));
+                          std::get<0>(shared.maps), weight_, bias_));
     }
   }
 
@@ -102,16 +104,28 @@ public:
     list.add("weight", weight_, ParameterKind::weight, trains_base(), initial);
     list.add("bias", bias_, ParameterKind::bias, trains_bias());
     if constexpr (split) {
-      parameters_of<role::query, 0>(list);
-      parameters_of<role::key, 1>(list);
-      parameters_of<role::value, 2>(list);
+      parameters_of<role::query, 0>(list, initial);
+      parameters_of<role::key, 1>(list, initial);
+      parameters_of<role::value, 2>(list, initial);
     } else {
-      std::get<0>(*maps_).adapter_parameters(list);
+      std::get<0>(*maps_).adapter_parameters(list, initial);
+    }
+  }
+
+  static void shared_parameters(Shared const& shared, ParameterList<P, Exec>& list) {
+    using Scope = typename ParameterList<P, Exec>::Scope;
+    Scope const scope(list, "qkv", role::qkv::name);
+    if constexpr (split) {
+      shared_parameters_of<role::query, 0>(shared, list);
+      shared_parameters_of<role::key, 1>(shared, list);
+      shared_parameters_of<role::value, 2>(shared, list);
+    } else {
+      std::get<0>(shared.maps).parameters(list);
     }
   }
 
 private:
-  static constexpr bool trains_base() { return !split && Fused::trains_base; }
+  static constexpr bool trains_base() { return Fused::trains_base; }
   bool trains_bias() const {
     return std::apply([](auto const&... map) { return (map.trains_bias() || ...); }, *maps_);
   }
@@ -122,7 +136,7 @@ private:
     info.shape = {width_, width_};
     auto const weight = weight_.size() == 0 ? weight_ : weight_.slice(I * width_, width_);
     return Map<R>(ctx, info.shape, Placement::template options_for<R>(options, info),
-                  std::get<static_cast<std::size_t>(I)>(shared), weight,
+                  std::get<static_cast<std::size_t>(I)>(shared.maps), weight,
                   bias_.slice(I * width_, width_));
   }
 
@@ -131,9 +145,14 @@ private:
   }
 
   template <class R, std::size_t I>
-  void parameters_of(ParameterList<P, Exec>& list) const {
+  void parameters_of(ParameterList<P, Exec>& list, Initial initial) const {
     typename ParameterList<P, Exec>::Scope const scope(list, std::string(R::name), R::name);
-    std::get<I>(*maps_).adapter_parameters(list);
+    std::get<I>(*maps_).adapter_parameters(list, initial);
+  }
+  template <class R, std::size_t I>
+  static void shared_parameters_of(Shared const& shared, ParameterList<P, Exec>& list) {
+    typename ParameterList<P, Exec>::Scope const scope(list, std::string(R::name), R::name);
+    std::get<I>(shared.maps).parameters(list);
   }
 
   Index width_;

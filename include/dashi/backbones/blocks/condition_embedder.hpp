@@ -19,11 +19,20 @@ namespace dashi {
 template <Precision P, ExecutionSpace Exec, class Placement>
 class ConditionEmbedder {
   using Real = typename P::storage;
-  using TimestepMap = Linear<P, Exec, typename Placement::template Adapter<role::timestep>>;
+  using TimestepMap = PlacedLinear<P, Exec, Placement, role::timestep>;
 
 public:
   struct Shared {
     typename TimestepMap::Shared in, out;
+    void parameters(ParameterList<P, Exec>& list) const {
+      using Scope = typename ParameterList<P, Exec>::Scope;
+      {
+        Scope const scope(list, "t_embedder.mlp.0", role::timestep::name);
+        in.parameters(list);
+      }
+      Scope const scope(list, "t_embedder.mlp.2", role::timestep::name);
+      out.parameters(list);
+    }
   };
   struct Saved {
     Matrix<P, Exec> features, pre, hidden, c, silu;  ///< [samples, ...]

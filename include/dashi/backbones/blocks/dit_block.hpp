@@ -23,7 +23,7 @@ class DitBlock {
   using Real = typename P::storage;
   using Sum = typename P::accumulate;
   template <class R>
-  using Map = Linear<P, Exec, typename Placement::template Adapter<R>>;
+  using Map = PlacedLinear<P, Exec, Placement, R>;
   using Input = AttentionInput<P, Exec, Placement>;
 
 public:
@@ -33,6 +33,25 @@ public:
     typename Map<role::attention_output>::Shared proj;
     typename Map<role::mlp_in>::Shared fc1;
     typename Map<role::mlp_out>::Shared fc2;
+    void parameters(ParameterList<P, Exec>& list) const {
+      using Scope = typename ParameterList<P, Exec>::Scope;
+      {
+        Scope const scope(list, "attn");
+        Input::shared_parameters(qkv, list);
+        Scope const map(list, "proj", role::attention_output::name);
+        proj.parameters(list);
+      }
+      {
+        Scope const scope(list, "mlp.fc1", role::mlp_in::name);
+        fc1.parameters(list);
+      }
+      {
+        Scope const scope(list, "mlp.fc2", role::mlp_out::name);
+        fc2.parameters(list);
+      }
+      Scope const scope(list, "adaLN_modulation.1", role::modulation::name);
+      modulation.parameters(list);
+    }
   };
 
   /// What goes from block to block: [rows, width] both.

@@ -14,11 +14,20 @@ namespace dashi {
 template <Precision P, ExecutionSpace Exec, class Placement>
 class DitFinalLayer {
   using Real = typename P::storage;
-  using Map = Linear<P, Exec, typename Placement::template Adapter<role::final>>;
+  using Map = PlacedLinear<P, Exec, Placement, role::final>;
 
 public:
   struct Shared {
     typename Map::Shared modulation, linear;
+    void parameters(ParameterList<P, Exec>& list) const {
+      using Scope = typename ParameterList<P, Exec>::Scope;
+      {
+        Scope const scope(list, "linear");
+        linear.parameters(list);
+      }
+      Scope const scope(list, "adaLN_modulation.1");
+      modulation.parameters(list);
+    }
   };
   struct Saved {
     NormSaved<P, Exec> norm;

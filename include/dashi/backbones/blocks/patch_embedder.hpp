@@ -19,7 +19,7 @@ namespace dashi {
 template <Precision P, ExecutionSpace Exec, class Placement>
 class PatchEmbedder {
   using Real = typename P::storage;
-  using Map = Linear<P, Exec, typename Placement::template Adapter<role::patch>>;
+  using Map = PlacedLinear<P, Exec, Placement, role::patch>;
 
 public:
   using Shared = typename Map::Shared;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// expect-error: dashi::Stack: an adapter that replaces the weight must come first
+#include <dashi/adapters/low_rank.hpp>
+#include <dashi/backbones/linear.hpp>
+
+using namespace dashi;
+
+template <class P, class E>
+class MineLayer;
+
+struct Mine {
+  Index count(LinearShape) const { return 0; }
+  template <class P, class E>
+  using Layer = MineLayer<P, E>;
+};
+
+template <class P, class E>
+class MineLayer {
+public:
+  static constexpr AdapterTraits traits{.replaces_weight = true};
+  using Shared = NothingShared<P, E>;
+  using Saved = Nothing;
+  using Scratch = Nothing;
+  MineLayer(Context<E>&, LinearShape, Mine const&, Shared&);
+  Saved saved(Arena&, Index) const;
+  Scratch scratch(Arena&, Index) const;
+  void forward(Context<E>&, LinearInput<P, E> const&, StridedMatrix<P, E>, Saved const&) const;
+  void backward(Context<E>&, LinearInput<P, E> const&, StridedMatrix<P, E>, GradientSink<P, E>&,
+                Saved const&) const;
+  void materialise(Context<E>&, Condition, Matrix<P, E>, Vector<P, E>) const;
+  void parameters(ParameterList<P, E>&) const;
+};
+using Map = Linear<precision::Float32, Kokkos::DefaultHostExecutionSpace, Stack<LowRank, Mine>>;
+static_assert(!Map::plain);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// expect-error: dashi::Adapter: declare 'template <class Precision, class Exec> using Layer
+#include <dashi/adapters/concept.hpp>
+
+using namespace dashi;
+
+template <class P, class E>
+class MineLayer;
+
+struct Mine {
+  Index count(LinearShape) const { return 0; }
+};
+
+template <class P, class E>
+class MineLayer {
+public:
+  static constexpr AdapterTraits traits{};
+  using Shared = NothingShared<P, E>;
+  using Saved = Nothing;
+  using Scratch = Nothing;
+  MineLayer(Context<E>&, LinearShape, Mine const&, Shared&);
+  Saved saved(Arena&, Index) const;
+  Scratch scratch(Arena&, Index) const;
+  void forward(Context<E>&, LinearInput<P, E> const&, StridedMatrix<P, E>, Saved const&) const;
+  void backward(Context<E>&, LinearInput<P, E> const&, StridedMatrix<P, E>, GradientSink<P, E>&,
+                Saved const&) const;
+  void materialise(Context<E>&, Condition, Matrix<P, E>, Vector<P, E>) const;
+  void parameters(ParameterList<P, E>&) const;
+};
+static_assert(require_adapter<Mine>());
