@@ -16,7 +16,6 @@
 #include <dashi/diffusion/process.hpp>
 #include <dashi/diffusion/process_view.hpp>
 #include <dashi/diffusion/q_sample.hpp>
-#include <dashi/diffusion/random_purpose.hpp>
 #include <dashi/diffusion/reconstruction_probe.hpp>
 #include <dashi/diffusion/sample.hpp>
 #include <dashi/diffusion/sample_workspace.hpp>

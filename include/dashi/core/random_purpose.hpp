@@ -18,8 +18,9 @@ inline constexpr std::uint16_t flip = 6;  ///< of images
 inline constexpr std::uint16_t source_order = 7;
 inline constexpr std::uint16_t start_noise = 8;    ///< x_T of sampling
 inline constexpr std::uint16_t sampler_noise = 9;  ///< of each sampling step
-inline constexpr std::uint16_t data_set = 10;      ///< procedural images
 inline constexpr std::uint16_t evaluation = 60;    ///< fixed noise of losses that are compared
+inline constexpr std::uint16_t random_features = 0x4d46;  ///< weights of metrics
+inline constexpr std::uint16_t procedural_data = 0x5053;  ///< images that are drawn
 
 }  // namespace random_purpose
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/core/philox.hpp>
+#include <dashi/core/random_purpose.hpp>
 #include <dashi/data/procedural_options.hpp>
 
 #include <algorithm>
@@ -21,15 +22,12 @@ struct ProceduralItem {
   double radius = 0;  ///< of the shape's outline, pixels: see signed_distance()
 };
 
-/// Purpose of the random numbers of procedural images (RandomPlace).
-inline constexpr std::uint16_t procedural_purpose = 0x5053;
-
 /// Item i: shape and palette in turn; the radius is 0.20 to 0.32 of the size, the centre anywhere
 /// where the shape, whose corners reach 1.25 radii out, stays off the edge.
 inline ProceduralItem procedural_item(ProceduralOptions const& options, std::size_t i) {
-  Philox const random(
-      options.seed,
-      {.purpose = procedural_purpose, .step = 0, .sample = static_cast<std::uint32_t>(i)});
+  Philox const random(options.seed, {.purpose = random_purpose::procedural_data,
+                                     .step = 0,
+                                     .sample = static_cast<std::uint32_t>(i)});
   auto const size = static_cast<double>(options.size);
   ProceduralItem item;
   item.shape = options.shapes[i % options.shapes.size()];

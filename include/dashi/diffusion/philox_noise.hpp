@@ -2,8 +2,8 @@
 #pragma once
 
 #include <dashi/core/context.hpp>
+#include <dashi/core/random_purpose.hpp>
 #include <dashi/diffusion/noise.hpp>
-#include <dashi/diffusion/random_purpose.hpp>
 
 #include <cstdint>
 
@@ -18,7 +18,7 @@ struct PhiloxNoise {
   /// x of the last step, [samples, size]. Asynchronous.
   template <class Exec, class Provider, class Out>
   void initial(Context<Exec, Provider>& ctx, Out const& out) const {
-    fill_noise(ctx, seed, {random_purpose::initial_noise, 0, first_sample}, out);
+    fill_noise(ctx, seed, {random_purpose::start_noise, 0, first_sample}, out);
   }
   /// What step `step` of the respaced process adds. Asynchronous.
   template <class Exec, class Provider, class Out>

@@ -3,12 +3,12 @@
 
 #include <dashi/core/arena.hpp>
 #include <dashi/core/context.hpp>
+#include <dashi/core/random_purpose.hpp>
 #include <dashi/diffusion/denoiser.hpp>
 #include <dashi/diffusion/noise.hpp>
 #include <dashi/diffusion/objective.hpp>
 #include <dashi/diffusion/process.hpp>
 #include <dashi/diffusion/q_sample.hpp>
-#include <dashi/diffusion/random_purpose.hpp>
 #include <dashi/kernels/accumulator.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -80,7 +80,7 @@ public:
     static_assert(require_denoiser<Net, T, Exec, Provider>());
     ObjectiveOptions const options{workspace.output.extent(1) == 2 * workspace.noise.extent(1), {}};
     for (ProbePoint& sum : sums_) {
-      RandomPlace const place{random_purpose::probe_noise, static_cast<std::uint64_t>(sum.step),
+      RandomPlace const place{random_purpose::evaluation, static_cast<std::uint64_t>(sum.step),
                               first_sample};
       fill_noise(ctx, seed_, place, workspace.noise);
       Kokkos::deep_copy(ctx.exec(), workspace.step, sum.step);

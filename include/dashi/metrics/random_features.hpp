@@ -3,6 +3,7 @@
 
 #include <dashi/core/expects.hpp>
 #include <dashi/core/philox.hpp>
+#include <dashi/core/random_purpose.hpp>
 #include <dashi/core/tensor.hpp>
 #include <dashi/metrics/features.hpp>
 #include <dashi/metrics/image_batch.hpp>
@@ -25,9 +26,6 @@ struct RandomFeatureOptions {
 };
 
 namespace detail {
-
-/// Purpose of the weights' random numbers (RandomPlace).
-inline constexpr std::uint16_t random_feature_purpose = 0x4d46;
 
 /// Extents of one layer: 3 x 3, stride 2, the edge repeated outside, then (max(0, z) - m) / s with
 /// the mean m and the deviation s of max(0, z) for a standard normal z.
@@ -123,7 +121,7 @@ struct RandomNetwork {
 /// Normal weights of layer `layer` with variance 1 / (9 channels).
 inline std::vector<double> layer_weights(RandomFeatureOptions const& options, std::size_t layer,
                                          Index channels) {
-  Philox const random(options.seed, {.purpose = random_feature_purpose, .step = layer});
+  Philox const random(options.seed, {.purpose = random_purpose::random_features, .step = layer});
   std::vector<double> weights(static_cast<std::size_t>(9 * channels * options.widths[layer]));
   double const scale = 1 / std::sqrt(9.0 * static_cast<double>(channels));
   for (std::size_t i = 0; i < weights.size(); ++i) {

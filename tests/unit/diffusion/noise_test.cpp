@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <dashi/core/random_purpose.hpp>
 #include <dashi/diffusion/noise.hpp>
 #include <dashi/diffusion/q_sample.hpp>
-#include <dashi/diffusion/random_purpose.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -25,7 +25,7 @@ using dashi::kernels::AccumulatorOf;
 using dashi::test::Grid;
 using dashi::test::roundoff;
 
-constexpr dashi::RandomPlace place{random_purpose::training_noise, 12345678901, 70};
+constexpr dashi::RandomPlace place{random_purpose::noise, 12345678901, 70};
 
 template <class T, class Exec>
 void check_noise(Index samples, Index cols, Index gap) {

@@ -87,7 +87,7 @@ void check_curve() {
     double sum = 0;
     for (Index n = 0; n < 7; ++n) {
       dashi::Philox const random(
-          3, {random_purpose::probe_noise, static_cast<std::uint64_t>(point.step),
+          3, {random_purpose::evaluation, static_cast<std::uint64_t>(point.step),
               static_cast<std::uint32_t>(n)});
       double const abar = process.alpha_cumprod(point.step);
       for (Index i = 0; i < 30; ++i) {

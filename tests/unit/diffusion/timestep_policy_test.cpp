@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <dashi/core/random_purpose.hpp>
 #include <dashi/diffusion/chain_of_forgetting.hpp>
-#include <dashi/diffusion/random_purpose.hpp>
 #include <dashi/diffusion/timestep_distribution.hpp>
 #include <dashi/diffusion/uniform_steps.hpp>
 
