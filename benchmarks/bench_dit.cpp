@@ -7,11 +7,14 @@
 #include <dashi/backbones/dit.hpp>
 #include <dashi/core/initialise.hpp>
 #include <dashi/core/scope_guard.hpp>
-#include <dashi/kernels/adamw.hpp>
+#include <dashi/training/sharded.hpp>
+#include <dashi/training/trainer.hpp>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <support/kernel_profile.hpp>
 #include <support/timed_rows.hpp>
@@ -23,98 +26,124 @@ using namespace dashi;
 using Exec = Kokkos::DefaultExecutionSpace;
 using Space = Exec::memory_space;
 
-constexpr double average_decay = 0.9999;
-
 std::size_t size(Index n) { return static_cast<std::size_t>(n); }
 
+/// Latents that need no file.
+struct Waves {
+  struct Shape {
+    Index channels, height, width;
+  };
+  std::size_t size() const { return 256; }
+  Shape shape() const { return {4, 32, 32}; }
+  std::int64_t label(std::size_t i) const { return static_cast<std::int64_t>(i % 1000); }
+  void read(std::size_t i, std::span<float> chw) const {
+    for (std::size_t k = 0; k < chw.size(); ++k) {
+      chw[k] = static_cast<float>((k * (i + 3)) % 17) / 8 - 1;
+    }
+  }
+  std::string digest() const { return "waves"; }
+};
+
+/// Zero gates would leave most of the gradients zero.
+template <class Net>
+void fill(Context<typename Net::execution_space>& ctx, Net const& net, bool train) {
+  ParameterList<typename Net::precision, typename Net::execution_space> list;
+  net.parameters(list);
+  if (train) {
+    train_default(list);
+  }
+  initialise(ctx, list, 7);
+  for (auto const& entry : list) {
+    if (entry.name.find("adaLN") != std::string::npos) {
+      std::vector<float> values(size(entry.parameter.size()));
+      Philox const random(7, {random_purpose::initialisation, 0, 1});
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = 0.02F * (2 * random.uniform<float>(i) - 1);
+      }
+      entry.parameter.write(std::span<float const>(values));
+    }
+  }
+}
+
+training::TrainOptions options_of(Index batch) {
+  training::TrainOptions options;
+  options.batch = batch;
+  return options;
+}
+
+/// A step on all threads at once, each kernel and product shared by them.
 template <class P>
-class Model {
+struct Whole {
+  using Net = BasicDiT<Exec, P>;
+  Context<Exec> ctx;
+  Net net{ctx, DitConfig::small()};
+  training::Trainer<Net> trainer;
+
+  explicit Whole(Index batch) : trainer((fill(ctx, net, true), ctx), net, options_of(batch)) {}
+  void step() { trainer.step(Waves{}); }
+  void update() {
+    kernels::AdamWOptions const options;
+    trainer.optimizer().kernel().step(ctx, options, ++updates_);
+    ctx.fence();
+  }
+
+private:
+  std::int64_t updates_ = 0;
+};
+
+/// A step in shards, each thread with a part of the batch.
+template <class P>
+struct InShards {
+  using Net = BasicDiT<Kokkos::Serial, P>;
+  Context<Kokkos::Serial> ctx;
+  Net net{ctx, DitConfig::small()};
+  training::Trainer<Net, diffusion::UniformSteps, training::Sharded<Net>> trainer;
+
+  InShards(Index batch, Index shards)
+      : trainer((fill(ctx, net, true),
+                 training::Sharded<Net>(
+                     net, [](Context<Kokkos::Serial>& own) { return Net(own, DitConfig::small()); },
+                     {shards, 0})),
+                options_of(batch)) {}
+  void step() { trainer.step(Waves{}); }
+};
+
+/// A guided DDIM step of XL/2, one image, so two sequences.
+template <class P>
+class Sampler {
 public:
-  using Net = DiT<P>;
+  using Net = BasicDiT<Exec, P>;
   using Real = typename P::storage;
 
-  Model(DitConfig const& config, Index samples, bool train)
-      : samples_(samples), net_(ctx_, config) {
-    net_.parameters(list_);
-    if (train) {
-      train_default(list_);
-    }
-    initialise(ctx_, list_, 7);
-    // Zero gates would leave most of the gradients zero.
-    for (auto const& entry : list_) {
-      if (entry.name.find("adaLN") != std::string::npos) {
-        dashi::detail::fill_random<Real>(ctx_.exec(), entry.parameter.vector(),
-                                         Initial::normal(0.02), Philox(7, {1, 0, 1}));
-      }
-    }
+  Sampler() {
+    fill(ctx_, net_, false);
     auto const shape = net_.shape();
-    x_ = {"x", size(samples), size(shape.image_size())};
-    noise_ = {"noise", size(samples), size(shape.image_size())};
-    out_ = {"out", size(samples), size(shape.out_size())};
-    t_ = {"t", size(samples)};
-    y_ = {"y", size(samples)};
-    fill(x_, 1);
-    fill(noise_, 2);
+    x_ = {"x", samples, size(shape.image_size())};
+    out_ = {"out", samples, size(shape.out_size())};
+    t_ = {"t", samples};
+    y_ = {"y", samples};
+    dashi::detail::fill_random<Real>(ctx_.exec(), VectorOf<Real, Exec>(x_.data(), x_.size()),
+                                     Initial::normal(1), Philox(7, {random_purpose::noise, 0, 1}));
     Kokkos::deep_copy(t_, 499.0);
     Kokkos::deep_copy(y_, 207);
     Arena measuring;
-    take(measuring, train);
-    memory_ = Kokkos::View<std::byte*, Space>(
-        Kokkos::view_alloc(Kokkos::WithoutInitializing, "memory"),
-        measuring.peak() + Arena::alignment);
+    (void)net_.evaluation(measuring, samples);
+    memory_ = Kokkos::View<std::byte*, Space>("memory", measuring.peak() + Arena::alignment);
     auto const off = reinterpret_cast<std::uintptr_t>(memory_.data()) % Arena::alignment;
     Arena arena(memory_.data() + (Arena::alignment - off) % Arena::alignment, measuring.peak());
-    take(arena, train);
+    evaluation_ = net_.evaluation(arena, samples);
     ctx_.reserve_scratch(net_.scratch_bytes(ctx_, samples));
     input_.x = x_;
     input_.timesteps = t_;
     input_.labels.classes = y_;
-    if (train) {
-      make_optimizer();
-    }
   }
 
-  void train_step() {
-    for (auto const& entry : list_) {
-      if (entry.parameter.trained()) {
-        Kokkos::deep_copy(ctx_.exec(), entry.parameter.gradient(), 0.0F);
-      }
-    }
-    net_.forward(ctx_, input_, out_, saved_);
-    mean_squared_error_gradient(ctx_, out_, noise_);
-    net_.backward(ctx_, input_, out_, saved_);
-    update();
-  }
-  void update() {
-    kernels::AdamWOptions options;
-    options.average_decay = average_decay;
-    optimizer_->step(ctx_, options, ++step_);
-    ctx_.fence();
-  }
-  void sample_step() {
+  void step() {
     net_.evaluate(ctx_, input_, out_, evaluation_);
     guide(ctx_, out_, x_);
     ctx_.fence();
   }
 
-  static void mean_squared_error_gradient(Context<Exec>& ctx, Matrix<P, Exec> const& out,
-                                          Matrix<P, Exec> const& noise) {
-    auto const used = static_cast<Index>(noise.extent(1));
-    auto const cols = static_cast<Index>(out.extent(1));
-    float const factor = 2.0F / static_cast<float>(noise.extent(0) * noise.extent(1));
-    Kokkos::parallel_for(
-        "loss",
-        Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(
-            ctx.exec(), 0, static_cast<Index>(out.extent(0)) * cols),
-        KOKKOS_LAMBDA(Index i) {
-          Index const n = i / cols;
-          Index const c = i - n * cols;
-          float const difference =
-              c < used ? convert<float>(out(n, c)) - convert<float>(noise(n, c)) : 0.0F;
-          out(n, c) = convert<Real>(factor * difference);
-        });
-  }
-  /// A DDIM step on the guided noise, as the peer takes it.
   static void guide(Context<Exec>& ctx, Matrix<P, Exec> const& out, Matrix<P, Exec> const& x) {
     Kokkos::parallel_for(
         "guide",
@@ -125,66 +154,21 @@ public:
           float const without = convert<float>(out(1, i));
           float const noise = without + 4.0F * (with - without);
           float const clean = (convert<float>(x(0, i)) - 0.9599F * noise) / 0.2803F;
-          // Not written back: the samples stay what they are from step to step.
+          // Not written to x: the samples stay what they are from step to step.
           out(0, i) = convert<Real>(0.3095F * clean + 0.9509F * noise);
         });
   }
 
 private:
-  void take(Arena& arena, bool train) {
-    if (train) {
-      saved_ = net_.saved(arena, samples_);
-    } else {
-      evaluation_ = net_.evaluation(arena, samples_);
-    }
-  }
-  template <class View>
-  void fill(View const& view, std::uint32_t which) {
-    VectorOf<Real, Exec> const flat(view.data(), view.size());
-    dashi::detail::fill_random<Real>(ctx_.exec(), flat, Initial::normal(1),
-                                     Philox(7, {4, 0, which}));
-  }
-
-  void make_optimizer() {
-    using Tensor = kernels::AdamWTensor<float, float, Real, Exec>;
-    std::vector<Tensor> tensors;
-    for (auto const& entry : list_) {
-      auto const& p = entry.parameter;
-      if (!p.trained()) {
-        continue;
-      }
-      for (int i = 0; i < 3; ++i) {
-        state_.emplace_back("state", size(p.size()));
-      }
-      Kokkos::deep_copy(state_.back(), p.master());
-      Tensor tensor;
-      tensor.parameter = p.master();
-      tensor.gradient = VectorOf<float const, Exec>(p.gradient().data(), size(p.size()));
-      tensor.first_moment = state_[state_.size() - 3];
-      tensor.second_moment = state_[state_.size() - 2];
-      tensor.average = state_.back();
-      if constexpr (Parameter<P, Exec>::has_own_master) {
-        tensor.shadow = p.vector();
-      }
-      tensors.push_back(tensor);
-    }
-    optimizer_ = std::make_unique<kernels::AdamW<float, float, Real, Exec>>(ctx_, tensors);
-  }
-
-  Index samples_;
+  static constexpr Index samples = 2;
   Context<Exec> ctx_;
-  Net net_;
-  ParameterList<P, Exec> list_;
+  Net net_{ctx_, DitConfig::extra_large()};
   typename Net::Input input_;
-  typename Net::Saved saved_;
   typename Net::Evaluation evaluation_;
-  Kokkos::View<Real**, Kokkos::LayoutRight, Space> x_, noise_, out_;
+  Kokkos::View<Real**, Kokkos::LayoutRight, Space> x_, out_;
   Kokkos::View<double*, Space> t_;
   Kokkos::View<std::int64_t*, Space> y_;
   Kokkos::View<std::byte*, Space> memory_;
-  std::vector<Kokkos::View<float*, Space>> state_;
-  std::unique_ptr<kernels::AdamW<float, float, Real, Exec>> optimizer_;
-  std::int64_t step_ = 0;
 };
 
 /// Multiply-adds of a forward pass of one image, papers: 12 D^2 T L + 2 T^2 D L + 6 D^2 L + ends.
@@ -197,15 +181,18 @@ double forward_flops(DitConfig const& c) {
 
 template <class P>
 void add_train(bench::TimedRows& rows, std::string const& name, Index batch) {
-  auto const model = std::make_shared<Model<P>>(DitConfig::small(), batch, true);
-  rows.add({name, 3 * forward_flops(DitConfig::small()) * static_cast<double>(batch), 0,
-            [model] { model->train_step(); }});
+  double const flops = 3 * forward_flops(DitConfig::small()) * static_cast<double>(batch);
+  auto const whole = std::make_shared<Whole<P>>(batch);
+  rows.add({"whole/" + name, flops, 0, [whole] { whole->step(); }});
+  for (Index const shards : {2, 4}) {
+    auto const parts = std::make_shared<InShards<P>>(batch, shards);
+    rows.add({std::to_string(shards) + " shards/" + name, flops, 0, [parts] { parts->step(); }});
+  }
 }
 template <class P>
 void add_sample(bench::TimedRows& rows, std::string const& name) {
-  auto const model = std::make_shared<Model<P>>(DitConfig::extra_large(), 2, false);
-  rows.add(
-      {name, 2 * forward_flops(DitConfig::extra_large()), 0, [model] { model->sample_step(); }});
+  auto const sampler = std::make_shared<Sampler<P>>();
+  rows.add({name, 2 * forward_flops(DitConfig::extra_large()), 0, [sampler] { sampler->step(); }});
 }
 
 bool add(bench::TimedRows& rows, std::string const& name) {
@@ -224,7 +211,7 @@ bool add(bench::TimedRows& rows, std::string const& name) {
   } else if (name == "xl2_sample_bf16") {
     add_sample<Bf16Mixed>(rows, name);
   } else if (name == "s2_adamw") {
-    auto const model = std::make_shared<Model<Float32>>(DitConfig::small(), 1, true);
+    auto const model = std::make_shared<Whole<Float32>>(1);
     rows.add({name, 0, 36 * 32'865'056.0, [model] { model->update(); }});
   } else {
     return false;
@@ -250,16 +237,20 @@ int main(int argc, char** argv) {
   ScopeGuard const guard(argc, argv);
   bench::TimedRows rows;
   bool profile = false;
-  bool bf16 = false;
   std::vector<std::string> names(argv + 1, argv + argc);
   for (std::string const& name : names) {
-    bf16 = bf16 || name.ends_with("bf16");
     if (name == "--profile") {
       profile = true;
     } else if (!add(rows, name)) {
       std::fprintf(stderr, "bench_dit: unknown case '%s'\n", name.c_str());
       return 2;
     }
+  }
+  auto const is_bf16 = [](auto const& row) { return row.name.ends_with("bf16"); };
+  bool const bf16 = std::any_of(rows.rows().begin(), rows.rows().end(), is_bf16);
+  if (bf16 && !std::all_of(rows.rows().begin(), rows.rows().end(), is_bf16)) {
+    std::fprintf(stderr, "bench_dit: float and bf16 have other ceilings; name them in two calls\n");
+    return 2;
   }
   if (rows.rows().empty()) {
     std::fprintf(stderr, "bench_dit: name a case, for instance s2_train_8\n");
@@ -277,9 +268,10 @@ int main(int argc, char** argv) {
     }
     return 0;
   }
-  add_product_ceiling<float>(rows, "ceiling/product of 2048 float");
   if (bf16) {
     add_product_ceiling<BFloat16>(rows, "ceiling/product of 2048 bf16");
+  } else {
+    add_product_ceiling<float>(rows, "ceiling/product of 2048 float");
   }
   rows.run();
   rows.print("bench_dit");

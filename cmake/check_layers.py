@@ -37,11 +37,11 @@ GENERATED = {"config.hpp": set(LAYERS), "enabled_backends.hpp": {"linalg", "kern
 STANDARD_ONLY = re.compile(
     r"io/(safetensors_(?!writer|layout)\w*|json_\w*|dtype|tensor_info|input_file|shard_index|checkpoint)\.hpp"
     r"|core/(error|expects|exit_status)\.hpp")
-THIRD_PARTY = {"openssl/": {"io"}, "xxhash.h": {"io"}, "xtensor": {"interop"},
+THIRD_PARTY = {"omp.h": {"io"}, "openssl/": {"io"}, "xxhash.h": {"io"}, "xtensor": {"interop"},
                "png.h": {"io"}, "turbojpeg.h": {"io"}, "zlib.h": {"io"}, "zip.h": {"io"}}
 POSIX = {"dirent.h", "fcntl.h", "signal.h", "sys/file.h", "sys/mman.h", "sys/resource.h", "sys/stat.h",
          "sys/statvfs.h", "sys/sysmacros.h", "sys/types.h", "sys/uio.h", "sys/utsname.h", "sys/vfs.h",
-         "unistd.h", "errno.h", "linux/falloc.h", "linux/fs.h", "sys/ioctl.h", "sys/syscall.h"}
+         "unistd.h", "errno.h", "linux/falloc.h", "linux/fs.h", "sched.h", "sys/ioctl.h", "sys/syscall.h"}
 POSIX_MODULES = {"io", "merging"}
 # Asking the processor about itself; computing with its instructions belongs to backends/.
 PROCESSOR = {"immintrin.h": "core/floating_environment.hpp", "cpuid.h": "core/instruction_sets.hpp"}

@@ -80,10 +80,28 @@ public:
     return download(d_x_);
   }
 
+  std::vector<double> gradient(typename ParameterList<P, Exec>::Entry const& entry) {
+    return download(entry.parameter.gradient());
+  }
+
+  /// Of all trained parameters, one after the other.
+  std::vector<double> gradients() {
+    std::vector<double> all;
+    for (auto const& entry : list) {
+      if (entry.parameter.trained()) {
+        auto const one = gradient(entry);
+        all.insert(all.end(), one.begin(), one.end());
+      }
+    }
+    return all;
+  }
+
   template <class View>
   std::vector<double> download(View const& view) {
     ctx.fence();
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), view);
+    // As one row: device compilers take minutes for copies of matrices.
+    VectorOf<typename View::non_const_value_type, Exec> const flat(view.data(), view.size());
+    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), flat);
     std::vector<double> values(host.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
       values[i] = static_cast<double>(convert<double>(host.data()[i]));

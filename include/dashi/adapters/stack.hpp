@@ -71,12 +71,13 @@ struct StackLayers<std::tuple<A...>, P, Exec> {
 
 private:
   static constexpr bool only_first_replaces() {
-    for (std::size_t i = 1; i < size; ++i) {
-      if (traits[i].replaces_weight) {
-        return false;
-      }
+    bool first = true;
+    bool right = true;
+    for (AdapterTraits const& t : traits) {
+      right = right && (first || !t.replaces_weight);
+      first = false;
     }
-    return true;
+    return right;
   }
   static_assert(only_first_replaces(),
                 "dashi::Stack: an adapter that replaces the weight must come first");

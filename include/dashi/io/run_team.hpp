@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/io/leave_bound_place.hpp>
+
 #include <cstddef>
 #include <exception>
 #include <thread>
@@ -16,7 +18,10 @@ void run_team(std::size_t threads, Work const& work) {
   std::vector<std::thread> team;
   try {
     while (team.size() + 1 < threads) {
-      team.emplace_back(work);
+      team.emplace_back([&work] {
+        leave_bound_place();
+        work();
+      });
     }
   } catch (std::exception const&) {
     // No more threads to be had: those that run, and this one, do the work.

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <dashi/core/expects.hpp>
+#include <dashi/io/run_team.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -11,7 +13,6 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace dashi::merging {
 
@@ -22,7 +23,7 @@ inline int worker_count(int workers) {
 }
 
 /// Calls work(worker, chunk) once for every chunk in [0, count) on at most `workers` threads and
-/// returns when all are done. Blocks; the calling thread is worker 0.
+/// returns when all are done. Blocks; the calling thread is one of the workers.
 ///
 /// Chunks are claimed in increasing order, and a claimed chunk is always run to its end. So a chunk
 /// may wait for one with a smaller number without deadlock. After a chunk throws, no further one is
@@ -54,20 +55,10 @@ void run_chunks(std::uint64_t count, int workers, Work&& work) {
     }
   };
 
-  std::vector<std::thread> threads;
-  std::uint64_t const wanted = std::min<std::uint64_t>(count, static_cast<std::uint64_t>(workers));
-  try {
-    threads.reserve(static_cast<std::size_t>(wanted));
-    for (std::uint64_t worker = 1; worker < wanted; ++worker) {
-      threads.emplace_back(loop, static_cast<int>(worker));
-    }
-  } catch (std::exception const&) {
-    // No further thread or no memory for one: those that run, or this one alone, do all chunks.
-  }
-  loop(0);
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
+  std::atomic<int> started{0};
+  io::run_team(
+      static_cast<std::size_t>(std::min<std::uint64_t>(count, static_cast<std::uint64_t>(workers))),
+      [&]() noexcept { loop(started++); });
   if (error) {
     std::rethrow_exception(error);
   }
