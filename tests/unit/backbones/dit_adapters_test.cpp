@@ -164,6 +164,16 @@ TEST_CASE("each sample of a factorised DiT has the weights of its class", "[dit]
       REQUIRE(std::fabs(same[s * size + i] - mixed[s * size + i]) < 1e-13);
     }
   }
+  // A dropped label has the weights of none.
+  Kokkos::View<std::uint8_t*, Exec::memory_space> const dropped("dropped", 3);
+  Kokkos::deep_copy(dropped, 1);
+  dit.feed(dit.x, {0, 17, 999}, {2, 2, 2});
+  dit.input.labels.dropped = dropped;
+  auto const none = dit.forward();
+  dit.input.labels.dropped = {};
+  CHECK(dit.forward() != none);
+  dit.feed(dit.x, {0, 17, 999}, {3, 3, 3});
+  CHECK(dit.forward() == none);
   // Tailors of the second group are class 2's alone.
   dit.feed(dit.x, {0, 17, 999}, labels);
   auto const tailors = dit.list.find("blocks.0.attn.proj.tailors.u")->parameter;
