@@ -100,7 +100,7 @@ void check_diffusers(std::string const& name, DitConfig const& config, double ou
     tensors += diffusers_names(entry.name).size();
     entry.parameter.write(std::span<double const>(joined(weights, entry.name)));
   }
-  CHECK(tensors == weights.header().tensors().size());
+  CHECK(tensors == weights.header().tensors.size());
   dit.feed(io.read("x"), io.read("t"), io.read("y"), io.read("f32.t_features"));
   double const least = std::is_same_v<P, precision::Float64> ? 0 : 1;
   CHECK(test::relative_difference(dit.forward(), io.read("f64.out"), least) < output);

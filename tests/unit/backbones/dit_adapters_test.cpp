@@ -40,6 +40,9 @@ Additive by_block(LayerInfo const& layer) {
     default: return ScaleBias{};
   }
 }
+Net<Factorised>::Options factorised() {
+  return {Replacing(gated()), Stack<Replacing, LowRank>(SharedSvd{.rank = 5}, LowRank{.rank = 1})};
+}
 Net<OnAll>::Options chosen() { return {PlacedOptions<Additive>(by_block)}; }
 
 }  // namespace
@@ -53,8 +56,7 @@ TEST_CASE("gradients of a DiT whose layers choose their adapters", "[dit]") {
 }
 
 TEST_CASE("gradients of a factorised DiT", "[dit]") {
-  test::TinyDit<Net<Factorised>> dit(
-      {Replacing(gated()), Stack<Replacing, LowRank>(SharedSvd{.rank = 5}, LowRank{.rank = 1})});
+  test::TinyDit<Net<Factorised>> dit(factorised());
   CHECK(dit.list.find("blocks.0.attn.proj.weight") == nullptr);
   CHECK(dit.list.find("blocks.0.attn.qkv.weight") == nullptr);
   CHECK(dit.list.find("blocks.0.attn.qkv.query.learngene.u") != nullptr);
@@ -86,8 +88,7 @@ TEST_CASE("a DiT counts its adapters as their formulas do", "[dit]") {
     expected += ScaleBias{}.count(shape);
   }
   CHECK(with.list.count() == expected);
-  test::TinyDit<Net<Factorised>> const factorised(
-      {Replacing(gated()), Stack<Replacing, LowRank>(SharedSvd{.rank = 5}, LowRank{.rank = 1})});
+  test::TinyDit<Net<Factorised>> const net(factorised());
   Index dense = 0;
   Index factors = 0;
   Index shared = 0;
@@ -102,7 +103,7 @@ TEST_CASE("a DiT counts its adapters as their formulas do", "[dit]") {
       shared += SharedSvd{.rank = 5}.shared_count(shape);
     }
   }
-  CHECK(factorised.list.count() == base.list.count() - dense + factors + shared);
+  CHECK(net.list.count() == base.list.count() - dense + factors + shared);
 }
 
 TEST_CASE("what is trained by default follows from the adapters", "[dit]") {
@@ -111,7 +112,7 @@ TEST_CASE("what is trained by default follows from the adapters", "[dit]") {
   CHECK_FALSE(added.list.find("blocks.0.mlp.fc1.weight")->parameter.trained());
   CHECK(added.list.find("blocks.0.mlp.fc1.lora_A.weight")->parameter.trained());
   // A factorised model is one that is trained as a whole.
-  test::TinyDit<Net<Factorised>> whole({Replacing(gated()), {}});
+  test::TinyDit<Net<Factorised>> whole(factorised());
   train_default(whole.list);
   for (auto const& entry : whole.list) {
     INFO(entry.name);
@@ -152,7 +153,7 @@ TEST_CASE("a new DiT with factorised modulation predicts zero", "[dit]") {
 }
 
 TEST_CASE("each sample of a factorised DiT has the weights of its class", "[dit]") {
-  test::TinyDit<Net<Factorised>> dit({Replacing(gated()), {}});
+  test::TinyDit<Net<Factorised>> dit(factorised());
   auto const mixed = dit.forward();
   auto const size = mixed.size() / 3;
   std::vector<double> const labels{1, 3, 0};
@@ -163,6 +164,16 @@ TEST_CASE("each sample of a factorised DiT has the weights of its class", "[dit]
       REQUIRE(std::fabs(same[s * size + i] - mixed[s * size + i]) < 1e-13);
     }
   }
+  // A dropped label has the weights of none.
+  Kokkos::View<std::uint8_t*, Exec::memory_space> const dropped("dropped", 3);
+  Kokkos::deep_copy(dropped, 1);
+  dit.feed(dit.x, {0, 17, 999}, {2, 2, 2});
+  dit.input.labels.dropped = dropped;
+  auto const none = dit.forward();
+  dit.input.labels.dropped = {};
+  CHECK(dit.forward() != none);
+  dit.feed(dit.x, {0, 17, 999}, {3, 3, 3});
+  CHECK(dit.forward() == none);
   // Tailors of the second group are class 2's alone.
   dit.feed(dit.x, {0, 17, 999}, labels);
   auto const tailors = dit.list.find("blocks.0.attn.proj.tailors.u")->parameter;
