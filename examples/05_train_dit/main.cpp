@@ -71,10 +71,9 @@ void train(dashi::data::ImageSet const& data, dashi::Index steps, dashi::Index l
   hooks.on_step = [&](dashi::training::Metrics const& m) { log.write(m); };
   hooks.on_checkpoint = [&] { states.save(trainer, identity); };
   dashi::training::fit(trainer, data, {.steps = last}, hooks);
-  double const loss = dashi::training::validation_loss(
-                          trainer, data, {.steps = {100, 500, 900}, .images = 16, .average = true})
-                          .mean;
-  std::printf("step %d: validation loss %.4f\n", static_cast<int>(trainer.steps()), loss);
+  auto const loss = dashi::training::validation_loss(
+      trainer, data, {.steps = {100, 500, 900}, .images = 16, .average = true});
+  std::printf("step %d: loss %.4f\n", static_cast<int>(trainer.steps()), loss.mean);
 
   auto const averaged = trainer.averaged();
   dashi::training::ImageSampler sampler(ctx, net, trainer.terms().process, 1,

@@ -270,10 +270,13 @@ TEST_CASE("distilled sources are pulled to the teacher's output", "[trainer]") {
   CHECK(teacher.values() == before);
 }
 
-TEMPLATE_TEST_CASE("models of shorter types train", "[trainer]", precision::Bf16Mixed) {
+TEMPLATE_TEST_CASE("models of shorter types train", "[trainer]", precision::Bf16Mixed,
+                   precision::Fp16Mixed) {
   Model<BasicDiT<Exec, TestType>> model;
   Squares const data;
-  Trainer trainer(model.ctx, model.net, small_options());
+  TrainOptions options = small_options();
+  options.scaling.enabled = std::is_same_v<TestType, precision::Fp16Mixed>;
+  Trainer trainer(model.ctx, model.net, options);
   double const first = mean_mse(trainer, data, 10);
   mean_mse(trainer, data, 50);
   CHECK(mean_mse(trainer, data, 10) < 0.85 * first);
