@@ -125,7 +125,7 @@ TEST_CASE("frozen parameters stay and take no gradient", "[trainer]") {
   }
 }
 
-TEST_CASE("nothing to train is refused", "[trainer]") {
+TEST_CASE("trainings that cannot be are refused", "[trainer]") {
   Model<Net> model;
   train_where(model.list, [](auto const&) { return false; });
   CHECK_THROWS_AS(Trainer(model.ctx, model.net, small_options()), PreconditionError);
@@ -133,6 +133,15 @@ TEST_CASE("nothing to train is refused", "[trainer]") {
   TrainOptions options = small_options();
   options.objective.learned_range = false;
   CHECK_THROWS_WITH(Trainer(model.ctx, model.net, options), ContainsSubstring("learned_range"));
+
+  DitConfig config = small_dit();
+  config.null_class = false;
+  Model<Net> labelled(config);
+  options = small_options();
+  CHECK_THROWS_WITH(Trainer(labelled.ctx, labelled.net, options), ContainsSubstring("null class"));
+  options.label_dropout = 0;
+  Trainer trainer(labelled.ctx, labelled.net, options);
+  CHECK(trainer.step(Squares()).loss > 0);
 }
 
 TEST_CASE("adapters train while their base stays", "[trainer]") {
