@@ -58,14 +58,14 @@ double trained_with(Policy const& policy, dashi::data::ImageSet const& data) {
   options.average_decay = 0;
   dashi::training::Trainer trainer(ctx, net, options, policy);
   dashi::training::fit(trainer, data, {.steps = 40});
-  return dashi::training::validation_loss(trainer, data, {.images = 32}).mean;
+  return dashi::training::validation_loss(trainer, data, {.images = 8}).mean;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   dashi::ScopeGuard const guard(argc, argv);
-  auto const data = dashi::data::procedural({.count = 200, .size = 16, .channels = 1});
+  auto const data = dashi::data::procedural({.count = 200, .size = 12, .channels = 1});
   std::printf("steps drawn evenly: validation loss %.4f\n",
               trained_with(dashi::diffusion::UniformSteps{}, data));
   std::printf("steps drawn from a bell: validation loss %.4f\n",

@@ -8,3 +8,4 @@
 #include <dashi/diffusion.hpp>
 #include <dashi/linalg.hpp>
 #include <dashi/merging.hpp>
+#include <dashi/training.hpp>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Steps do not depend on how a batch is cut, nor sharded ones on the number of threads.
 #include <dashi/diffusion/chain_of_forgetting.hpp>
+#include <dashi/merging/private_folder.hpp>
 #include <dashi/training/sharded.hpp>
 #include <dashi/training/trainer.hpp>
+#include <dashi/training/training_state.hpp>
 #include <dashi/training/validation.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -12,6 +14,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <filesystem>
 #include <vector>
 
 using namespace dashi;
@@ -109,6 +112,30 @@ TEMPLATE_TEST_CASE("sharded steps are the same bits on any number of threads", "
       CHECK(sharded<TestType>(4, threads, accumulate) == one);
     }
   }
+}
+
+TEST_CASE("a sharded training goes on with another number of threads", "[training]") {
+  using Net = BasicDiT<Kokkos::Serial, precision::Float32>;
+  merging::PrivateFolder const folder(std::filesystem::temp_directory_path());
+  auto const path = folder.path() / "state.safetensors";
+  auto const values = [&](std::size_t threads, int last, bool resumed) {
+    Model<Net> model;
+    auto const make = [](Context<Kokkos::Serial>& ctx) { return Net(ctx, small_dit()); };
+    Trainer trainer(Sharded<Net>(model.net, make, {4, threads}), options(1));
+    if (resumed) {
+      TrainingState<decltype(trainer)>(path).restore(trainer, {});
+    }
+    while (trainer.steps() < last) {
+      trainer.step(Squares());
+    }
+    if (!resumed) {
+      save_training_state(path, trainer);
+    }
+    return model.values();
+  };
+  auto const whole = values(2, 4, false);
+  values(1, 2, false);
+  CHECK(values(4, 4, true) == whole);
 }
 
 TEST_CASE("shards add up to the batch", "[training]") {

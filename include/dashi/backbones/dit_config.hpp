@@ -51,7 +51,7 @@ struct DitConfig {
   Index label_rows() const { return classes + (null_class ? 1 : 0); }
   Index embedder_count() const { return embedders == Embedders::shared ? 1 : depth; }
   diffusion::BackboneShape shape() const {
-    return {channels, out_channels(), height, width_pixels, classes};
+    return {channels, out_channels(), height, width_pixels, classes, null_class};
   }
 
   /// Throws PreconditionError that names the size that does not fit.

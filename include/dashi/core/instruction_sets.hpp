@@ -30,7 +30,7 @@ inline std::vector<std::string> instruction_sets() {
   auto const seven_one = seven.eax >= 1 ? leaf(7, 1) : Registers{};
   unsigned saved = 0;  // register files the system keeps at a switch (XCR0)
   if ((one.ecx >> 27 & 1U) != 0) {
-    unsigned high = 0;
+    [[maybe_unused]] unsigned high = 0;
     asm("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
   }
   constexpr unsigned avx = 0x6, avx512 = 0xe6, amx = 0x60000;

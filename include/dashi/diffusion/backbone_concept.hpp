@@ -17,7 +17,8 @@ struct BackboneShape {
   Index out_channels = 0;  ///< twice `channels` where the variance is learned
   Index height = 0;
   Index width = 0;
-  Index classes = 0;  ///< labels are 0 to classes - 1; `classes` itself is the null label
+  Index classes = 0;       ///< labels are 0 to classes - 1; `classes` itself is the null label
+  bool null_class = true;  ///< false: there is no null label
 
   Index image_size() const { return channels * height * width; }
   Index out_size() const { return out_channels * height * width; }

@@ -6,6 +6,7 @@
 #include <dashi/diffusion/q_sample.hpp>
 #include <dashi/training/batch_draw.hpp>
 #include <dashi/training/batch_kernels.hpp>
+#include <dashi/training/image_stage.hpp>
 #include <dashi/training/micro_batch_memory.hpp>
 #include <dashi/training/recorded_batch.hpp>
 
@@ -13,7 +14,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
+#include <utility>
+#include <vector>
 
 namespace dashi::training {
 
@@ -55,8 +57,7 @@ public:
     Arena arena(bytes_.data() + (Arena::alignment - misaligned) % Arena::alignment,
                 measuring.peak());
     memory_ = Memory::take(arena, net, layout, teacher);
-    host_x0_ = Kokkos::create_mirror_view(memory_.x0);
-    host_labels_ = Kokkos::create_mirror_view(memory_.labels);
+    stage_ = {memory_.x0, memory_.labels};
     host_ids_ = Kokkos::create_mirror_view(memory_.ids);
     ParameterList<P, Exec> list;
     net.parameters(list);
@@ -97,10 +98,10 @@ public:
     ctx_.fence("dashi::training::MicroBatch::draw");  // the staging memory may still be read
     for (Index row = 0; row < layout_.chunk; ++row) {
       Index const sample = layout_.first(c) + row;
-      stage(row, [&](std::span<float> chw) { samples.read(sample, chw); });
-      host_labels_(row) = samples.label(sample);
+      stage_.image(row, [&](std::span<float> chw) { samples.read(sample, chw); });
+      stage_.label(row) = samples.label(sample);
     }
-    upload();
+    stage_.upload(ctx_.exec());
     auto const [split, count] = parts_of(c);
     diffusion::draw_timesteps(ctx_, terms.target, samples.seed(),
                               samples.place(random_purpose::timesteps, layout_.first(c)),
@@ -195,11 +196,11 @@ public:
     for (Index row = 0; row < count; ++row) {
       std::size_t const at = std::min(static_cast<std::size_t>(row), images.size() - 1);
       auto const image = static_cast<std::size_t>(images[at]);
-      stage(row, [&](std::span<float> chw) { data.read(image, chw); });
-      host_labels_(row) = checked_label(data, image, net_.shape().classes);
+      stage_.image(row, [&](std::span<float> chw) { data.read(image, chw); });
+      stage_.label(row) = checked_label(data, image, net_.shape().classes);
       host_ids_(row) = static_cast<std::int64_t>(image);
     }
-    upload();
+    stage_.upload(ctx_.exec());
     auto const& exec = ctx_.exec();
     Kokkos::deep_copy(exec, memory_.ids, host_ids_);
     Kokkos::deep_copy(exec, steps(0, 0, count), t);
@@ -249,24 +250,6 @@ private:
     return matrix_over<T, Exec>(m.data() + first * cols, last - first, cols);
   }
 
-  /// Host row `row` from a reader of floats.
-  template <class Read>
-  void stage(Index row, Read const& read) {
-    auto const size = memory_.x0.extent(1);
-    Image* const to = &host_x0_(static_cast<std::size_t>(row), 0);
-    if constexpr (std::is_same_v<Image, float>) {
-      read(std::span<float>(to, size));
-    } else {
-      row_.resize(size);
-      read(std::span<float>(row_));
-      std::copy(row_.begin(), row_.end(), to);
-    }
-  }
-  void upload() const {
-    Kokkos::deep_copy(ctx_.exec(), memory_.x0, host_x0_);
-    Kokkos::deep_copy(ctx_.exec(), memory_.labels, host_labels_);
-  }
-
   Input noised(diffusion::Process const& process, VectorOf<std::int64_t const, Exec> t,
                Matrix<P, Exec> features) const {
     diffusion::q_sample(ctx_, process, memory_.x0, t, memory_.noise, memory_.x);
@@ -299,11 +282,10 @@ private:
   Memory memory_;
   Matrix<P, Exec> features_;
   std::vector<MatrixOf<typename P::accumulate, Exec>> gradients_;
-  std::vector<float> row_;
   typename Records::HostMirror host_records_;
   typename Steps::HostMirror host_steps_;
-  typename MatrixOf<Image, Exec>::HostMirror host_x0_;
-  typename VectorOf<std::int64_t, Exec>::HostMirror host_labels_, host_ids_;
+  ImageStage<Image, Exec> stage_;
+  typename VectorOf<std::int64_t, Exec>::HostMirror host_ids_;
 };
 
 }  // namespace dashi::training

@@ -24,12 +24,12 @@ namespace dashi::training {
 /// What a saved training belongs to, as digests or any other text that differs when the thing does;
 /// empty for what there is not.
 struct RunIdentity {
-  std::string config;  ///< of the text that the user wrote
-  std::string data;    ///< DataSet::digest() of the target
-  std::string source;  ///< of the source bank
-  std::string base;    ///< of the checkpoint that was fine-tuned
+  std::string config{};  ///< of the text that the user wrote
+  std::string data{};    ///< DataSet::digest() of the target
+  std::string source{};  ///< of the source bank
+  std::string base{};    ///< of the checkpoint that was fine-tuned
   /// Choices that were measured and decide bits, by name: stored, and handed back by a resume.
-  std::map<std::string, std::string> plan;
+  std::map<std::string, std::string> plan{};
 };
 
 namespace detail {

@@ -61,6 +61,8 @@ public:
                       std::to_string(shape.channels) +
                       " channels: objective.learned_range must be " +
                       (options.objective.learned_range ? "false" : "true"));
+    DASHI_EXPECTS(shape.null_class || (options.label_dropout == 0 && layout_.sources == 0),
+                  "a network without null class cannot train with label dropout or a source");
     execution_.net().parameters(list_);
     DASHI_EXPECTS(list_.count(true) > 0, "no parameter is trained: call train_default first");
     round_from_masters();

@@ -14,10 +14,10 @@ namespace dashi::training {
 
 /// The grid of a validation loss.
 struct ValidationOptions {
-  std::vector<Index> steps;  ///< of the process; empty: 20, 60, ... up to its end
-  std::size_t images = 0;    ///< taken evenly from the data set, under their own numbers; 0: all
-  std::uint64_t seed = 0;    ///< of the noise; not that of the training
-  bool average = false;      ///< of the averaged parameters
+  std::vector<Index> steps{};  ///< of the process; empty: 20, 60, ... up to its end
+  std::size_t images = 0;      ///< taken evenly from the data set, under their own numbers; 0: all
+  std::uint64_t seed = 0;      ///< of the noise; not that of the training
+  bool average = false;        ///< of the averaged parameters
 };
 
 struct ValidationLoss {

@@ -76,6 +76,9 @@ TEST_CASE("every exception has its exit status", "[error]") {
   CHECK(exit_status(dashi::FormatError(d)) == ExitStatus::bad_data);
   CHECK(exit_status(dashi::VendorError(d)) == ExitStatus::device_missing);
   CHECK(exit_status(dashi::PreconditionError(d)) == ExitStatus::internal);
+  CHECK(exit_status(dashi::ConfigurationError(d)) == ExitStatus::bad_configuration);
+  CHECK(exit_status(dashi::ConvergenceError(d)) == ExitStatus::internal);
+  CHECK(exit_status(dashi::ConvergenceError(d, false)) == ExitStatus::bad_data);
   CHECK(exit_status(std::bad_alloc()) == ExitStatus::out_of_memory);
   CHECK(exit_status(std::runtime_error("x")) == ExitStatus::internal);
   CHECK(io(IoStage::input, ENOENT) == ExitStatus::input_missing);

@@ -81,6 +81,8 @@ TEST_CASE("batches run on over epochs, or leave out the rest", "[data_order]") {
   auto const five_steps = taken(epochs, 0, 5, 4);  // two epochs
   CHECK(std::set(five_steps.begin(), five_steps.begin() + 10).size() == 10);
   CHECK(std::set(five_steps.begin() + 10, five_steps.end()).size() == 10);
+  CHECK(std::vector(five_steps.begin(), five_steps.begin() + 10) !=
+        std::vector(five_steps.begin() + 10, five_steps.end()));
   CHECK(taken(epochs, 3, 5, 4) ==
         std::vector<std::uint64_t>(five_steps.begin() + 12, five_steps.end()));
 

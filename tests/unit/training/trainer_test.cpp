@@ -125,7 +125,7 @@ TEST_CASE("frozen parameters stay and take no gradient", "[trainer]") {
   }
 }
 
-TEST_CASE("nothing to train is refused", "[trainer]") {
+TEST_CASE("trainings that cannot be are refused", "[trainer]") {
   Model<Net> model;
   train_where(model.list, [](auto const&) { return false; });
   CHECK_THROWS_AS(Trainer(model.ctx, model.net, small_options()), PreconditionError);
@@ -133,6 +133,15 @@ TEST_CASE("nothing to train is refused", "[trainer]") {
   TrainOptions options = small_options();
   options.objective.learned_range = false;
   CHECK_THROWS_WITH(Trainer(model.ctx, model.net, options), ContainsSubstring("learned_range"));
+
+  DitConfig config = small_dit();
+  config.null_class = false;
+  Model<Net> labelled(config);
+  options = small_options();
+  CHECK_THROWS_WITH(Trainer(labelled.ctx, labelled.net, options), ContainsSubstring("null class"));
+  options.label_dropout = 0;
+  Trainer trainer(labelled.ctx, labelled.net, options);
+  CHECK(trainer.step(Squares()).loss > 0);
 }
 
 TEST_CASE("adapters train while their base stays", "[trainer]") {
@@ -270,10 +279,13 @@ TEST_CASE("distilled sources are pulled to the teacher's output", "[trainer]") {
   CHECK(teacher.values() == before);
 }
 
-TEMPLATE_TEST_CASE("models of shorter types train", "[trainer]", precision::Bf16Mixed) {
+TEMPLATE_TEST_CASE("models of shorter types train", "[trainer]", precision::Bf16Mixed,
+                   precision::Fp16Mixed) {
   Model<BasicDiT<Exec, TestType>> model;
   Squares const data;
-  Trainer trainer(model.ctx, model.net, small_options());
+  TrainOptions options = small_options();
+  options.scaling.enabled = std::is_same_v<TestType, precision::Fp16Mixed>;
+  Trainer trainer(model.ctx, model.net, options);
   double const first = mean_mse(trainer, data, 10);
   mean_mse(trainer, data, 50);
   CHECK(mean_mse(trainer, data, 10) < 0.85 * first);
