@@ -10,6 +10,5 @@ inline constexpr std::uint16_t training_noise = 0xd100;
 inline constexpr std::uint16_t timesteps = 0xd101;
 inline constexpr std::uint16_t initial_noise = 0xd102;  ///< x_T of a sample
 inline constexpr std::uint16_t sampler_noise = 0xd103;
-inline constexpr std::uint16_t probe_noise = 0xd104;
 
 }  // namespace dashi::diffusion::random_purpose
