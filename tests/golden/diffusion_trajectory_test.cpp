@@ -242,23 +242,23 @@ TEST_CASE("golden: one step of every sampler", "[diffusion]") {
 
 TEST_CASE("golden: trajectories of an analytic network", "[diffusion]") {
   Run const toy{"diffusion_traj_toy", "10", 2, 4, 16};
-  check_toy<double>(toy, Ddpm{}, "p_sample", 1e-9, 1e-9);
-  check_toy<double>(toy, Ddim{}, "ddim_eta0", 1e-9, 1e-9);
-  check_toy<double>(toy, Ddim{.eta = 1}, "ddim_eta1", 1e-9, 1e-9);
+  check_toy<double>(toy, Ddpm{.steps = 10}, "p_sample", 1e-9, 1e-9);
+  check_toy<double>(toy, Ddim{.steps = 10}, "ddim_eta0", 1e-9, 1e-9);
+  check_toy<double>(toy, Ddim{.steps = 10, .eta = 1}, "ddim_eta1", 1e-9, 1e-9);
   // In float 5 times what the reference lost, case.json.
-  check_toy<float>(toy, Ddpm{}, "p_sample", 5 * 1.8e-7, 1e-5);
-  check_toy<float>(toy, Ddim{}, "ddim_eta0", 5 * 4.9e-7, 1e-5);
-  check_toy<float>(toy, Ddim{.eta = 1}, "ddim_eta1", 5 * 5.1e-7, 1e-5);
+  check_toy<float>(toy, Ddpm{.steps = 10}, "p_sample", 5 * 1.8e-7, 1e-5);
+  check_toy<float>(toy, Ddim{.steps = 10}, "ddim_eta0", 5 * 4.9e-7, 1e-5);
+  check_toy<float>(toy, Ddim{.steps = 10, .eta = 1}, "ddim_eta1", 5 * 5.1e-7, 1e-5);
 }
 
 TEST_CASE("golden: clipped trajectories of an analytic network", "[diffusion]") {
   Run const toy{"diffusion_traj_toy_clip", "ddim25", 1, 3, 16};
-  check_toy<double>(toy, Ddpm{.clip = true}, "p_sample", 1e-9, 1e-9);
-  check_toy<double>(toy, Ddim{.clip = true}, "ddim_eta0", 1e-9, 1e-9);
-  check_toy<double>(toy, Ddim{.eta = 1, .clip = true}, "ddim_eta1", 1e-9, 1e-9);
-  check_toy<float>(toy, Ddpm{.clip = true}, "p_sample", 5 * 1.6e-7, 1e-5);
-  check_toy<float>(toy, Ddim{.clip = true}, "ddim_eta0", 5 * 1.1e-6, 1e-5);
-  check_toy<float>(toy, Ddim{.eta = 1, .clip = true}, "ddim_eta1", 5 * 2.1e-6, 1e-5);
+  check_toy<double>(toy, Ddpm{.steps = 25, .clip = true}, "p_sample", 1e-9, 1e-9);
+  check_toy<double>(toy, Ddim{.steps = 25, .clip = true}, "ddim_eta0", 1e-9, 1e-9);
+  check_toy<double>(toy, Ddim{.steps = 25, .eta = 1, .clip = true}, "ddim_eta1", 1e-9, 1e-9);
+  check_toy<float>(toy, Ddpm{.steps = 25, .clip = true}, "p_sample", 5 * 1.6e-7, 1e-5);
+  check_toy<float>(toy, Ddim{.steps = 25, .clip = true}, "ddim_eta0", 5 * 1.1e-6, 1e-5);
+  check_toy<float>(toy, Ddim{.steps = 25, .eta = 1, .clip = true}, "ddim_eta1", 5 * 2.1e-6, 1e-5);
 }
 
 TEST_CASE("golden: the trajectory of a DiT from its recorded outputs", "[diffusion]") {
@@ -266,9 +266,11 @@ TEST_CASE("golden: the trajectory of a DiT from its recorded outputs", "[diffusi
   GoldenArrays const golden(run.folder + "/trajectory.safetensors");
   auto const expected = golden("f64.p_sample.samples");
   CHECK(difference_to_largest(
-            trajectory<double>(run, golden, ReplayNet{golden, "p_sample", 4}, Ddpm{}).samples,
+            trajectory<double>(run, golden, ReplayNet{golden, "p_sample", 4}, Ddpm{.steps = 4})
+                .samples,
             expected) <= 1e-9);
   CHECK(difference_to_largest(
-            trajectory<float>(run, golden, ReplayNet{golden, "p_sample", 4}, Ddpm{}).samples,
+            trajectory<float>(run, golden, ReplayNet{golden, "p_sample", 4}, Ddpm{.steps = 4})
+                .samples,
             expected) <= 1e-5);
 }

@@ -119,10 +119,22 @@ public:
   using Error::Error;
 };
 
-/// An iteration that did not reach its tolerance.
-class ConvergenceError : public Error {
+/// Settings that contradict each other, a file or a saved state (exit status 78).
+class ConfigurationError : public Error {
 public:
   using Error::Error;
+};
+
+/// An iteration that did not reach its tolerance, or a training that diverged (exit status 65 when
+/// its input was not finite, else 70).
+class ConvergenceError : public Error {
+public:
+  explicit ConvergenceError(Diagnosis diagnosis, bool finite_input = true)
+      : Error(std::move(diagnosis)), finite_input_(finite_input) {}
+  bool finite_input() const noexcept { return finite_input_; }
+
+private:
+  bool finite_input_;
 };
 
 /// What was being done when the operating system refused; decides the exit status.

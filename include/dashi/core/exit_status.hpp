@@ -48,6 +48,12 @@ inline ExitStatus exit_status(std::exception const& error) noexcept {
   if (dynamic_cast<VendorError const*>(&error) != nullptr) {
     return ExitStatus::device_missing;
   }
+  if (dynamic_cast<ConfigurationError const*>(&error) != nullptr) {
+    return ExitStatus::bad_configuration;
+  }
+  if (auto const* convergence = dynamic_cast<ConvergenceError const*>(&error)) {
+    return convergence->finite_input() ? ExitStatus::internal : ExitStatus::bad_data;
+  }
   if (dynamic_cast<std::bad_alloc const*>(&error) != nullptr) {
     return ExitStatus::out_of_memory;
   }

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -28,7 +27,7 @@ struct LoadOptions {
   Resize resize = Resize::none;  ///< of images: how `size` is reached
   bool strict = false;           ///< of folders: a broken file is an error, not left out
   /// Of folders: most bytes for decoded images; what does not fit is decoded whenever it is read.
-  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t memory = std::uint64_t{1} << 32;
   std::size_t threads = 0;           ///< of folders: that decode; 0: as many as the machine runs
   io::Progress* progress = nullptr;  ///< of folders: gets bytes of files as they are decoded
 

@@ -14,6 +14,7 @@
 #include <Kokkos_Core.hpp>
 
 #include <cstdint>
+#include <string>
 
 namespace dashi::diffusion {
 
@@ -67,8 +68,8 @@ void expect_consistent(SampleRequest<Exec> const& request, SampleWorkspace<T, Ex
 }  // namespace detail
 
 /// Samples images: x [samples, size] becomes x_0, from noise, through all steps of `process`
-/// (process.respaced(sampler.spacing())), the last one first. The state is kept in float (double
-/// for networks in double) whatever the network's storage type T.
+/// (process.respaced(sampler.spacing()), or another spacing of as many), the last one first. The
+/// state is kept in float (double for networks in double) whatever the network's storage type T.
 ///
 /// `noise` has initial(ctx, out) and at_step(ctx, step, out), as PhiloxNoise: give recorded noise
 /// here. observer(step, x, predicted_x0) is called after each step with views of rank 2 that the
@@ -84,6 +85,10 @@ void sample_with(Context<Exec, Provider>& ctx, Net&& denoiser, S const& sampler,
   static_assert(require_sampler<S, Real, Exec, Provider>());
   static_assert(require_denoiser<Net, T, Exec, Provider>());
   detail::expect_consistent(request, workspace, x);
+  DASHI_EXPECTS(process.steps() == sampler.spacing().count(),
+                "sample: the process has " + std::to_string(process.steps()) +
+                    " steps, the sampler visits " + std::to_string(sampler.spacing().count()) +
+                    "; pass process.respaced(sampler.spacing())");
   SampleShape const& shape = workspace.shape;
   detail::for_each_element("dashi::diffusion::sample", ctx.exec(), shape.rows(), Index{1},
                            detail::FillLabels{request.labels.data(), request.null_label,

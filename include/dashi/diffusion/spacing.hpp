@@ -26,26 +26,25 @@ public:
 
   std::string const& text() const noexcept { return text_; }
 
+  /// How many steps it keeps.
+  Index count() const {
+    Index total = 0;
+    for (Index const section : sections()) {
+      total += section;
+    }
+    return total;
+  }
+
   /// Indices of the steps kept out of `total`, ascending. Throws UsageError where the text is no
   /// spacing of that many steps.
   std::vector<Index> steps(Index total) const {
-    if (text_.starts_with("ddim")) {
-      return strided(total, count(std::string_view(text_).substr(4)));
-    }
-    std::vector<Index> counts;
-    std::string_view rest = text_;
-    while (true) {
-      auto const comma = rest.find(',');
-      counts.push_back(count(rest.substr(0, comma)));
-      if (comma == std::string_view::npos) {
-        break;
-      }
-      rest.remove_prefix(comma + 1);
-    }
-    return in_sections(total, counts);
+    std::vector<Index> const counts = sections();
+    return strides() ? strided(total, counts.front()) : spread(total, counts);
   }
 
 private:
+  static constexpr std::string_view stride_mark = "ddim";
+
   [[noreturn]] void refuse(std::string found, std::string advice) const {
     throw UsageError({.code = "bad-spacing",
                       .file = {},
@@ -55,7 +54,7 @@ private:
                       .advice = std::move(advice)});
   }
 
-  Index count(std::string_view digits) const {
+  Index number(std::string_view digits) const {
     Index result = 0;
     auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), result);
     if (error != std::errc() || end != digits.data() + digits.size() || result < 1) {
@@ -64,6 +63,23 @@ private:
              "('10,15,20')");
     }
     return result;
+  }
+
+  bool strides() const { return text_.starts_with(stride_mark); }
+
+  /// The counts of the text.
+  std::vector<Index> sections() const {
+    std::string_view rest = text_;
+    if (strides()) {
+      return {number(rest.substr(stride_mark.size()))};
+    }
+    std::vector<Index> counts;
+    for (auto comma = rest.find(','); comma != std::string_view::npos; comma = rest.find(',')) {
+      counts.push_back(number(rest.substr(0, comma)));
+      rest.remove_prefix(comma + 1);
+    }
+    counts.push_back(number(rest));
+    return counts;
   }
 
   std::vector<Index> strided(Index total, Index wanted) const {
@@ -81,7 +97,7 @@ private:
            "leave out 'ddim' for steps spread evenly");
   }
 
-  std::vector<Index> in_sections(Index total, std::vector<Index> const& counts) const {
+  std::vector<Index> spread(Index total, std::vector<Index> const& counts) const {
     auto const sections = static_cast<Index>(counts.size());
     std::vector<Index> result;
     Index start = 0;

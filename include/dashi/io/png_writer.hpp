@@ -32,8 +32,8 @@ public:
           const_cast<png_bytep>(raster.pixels.data() + y * raster.width * raster.channels));
     }
     for (auto const& [key, value] : text) {
-      bool const ascii = std::all_of(value.begin(), value.end(), [](char c) {
-        return c == '\n' || (static_cast<unsigned char>(c) >= 32 && c < 127);
+      bool const ascii = std::all_of(value.begin(), value.end(), [](unsigned char c) {
+        return c == '\n' || (c >= 32 && c < 127);
       });
       png_text entry{};
       entry.compression = ascii ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE;

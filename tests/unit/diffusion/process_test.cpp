@@ -96,6 +96,8 @@ TEST_CASE("The cosine schedule has the products of its equation", "[diffusion]")
 TEST_CASE("Spacings count as the original does", "[diffusion]") {
   CHECK(Spacing("4").steps(10) == std::vector<Index>{0, 3, 6, 9});
   CHECK(Spacing(4).steps(10) == std::vector<Index>{0, 3, 6, 9});
+  CHECK(Spacing("ddim5").count() == 5);
+  CHECK(Spacing("2,3,1").count() == 6);
   CHECK(Spacing("1").steps(10) == std::vector<Index>{0});
   CHECK(Spacing("ddim5").steps(10) == std::vector<Index>{0, 2, 4, 6, 8});
   // Sections of 4, 3 and 3 steps.

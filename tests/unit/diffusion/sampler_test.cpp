@@ -87,7 +87,7 @@ struct Run {
   std::uint32_t first_sample = 0;
   std::uint64_t seed = 77;
   std::vector<Index> steps{};
-  double last_predicted = 0;
+  bool respaced = true;
 
   template <class S>
   std::vector<double> with(S const& sampler) {
@@ -96,7 +96,7 @@ struct Run {
   }
   template <class S, class Provider>
   std::vector<double> with(S const& sampler, dashi::Context<Exec, Provider>& ctx) {
-    Process const process = Process().respaced(sampler.spacing());
+    Process const process = respaced ? Process().respaced(sampler.spacing()) : Process();
     dashi::Arena measuring;
     SampleWorkspace<T, Exec> const measured(measuring, shape);
     ctx.reserve_scratch(measuring.peak());
@@ -197,6 +197,21 @@ void check_guide() {
   }
 }
 
+template <class T, class Exec>
+void check_archetype() {
+  Run<T, Exec> run;
+  auto const values = run.with(SamplerArchetype(0));
+  CHECK(run.steps == std::vector<Index>{2, 1, 0});
+  for (Index n = 0; n < 3; ++n) {
+    double x = noise(random_purpose::initial_noise, 0, n, 3);
+    for (double const t : {0.999, 0.5, 0.0}) {
+      x = 0.5 * x + static_cast<double>(run.labels[static_cast<std::size_t>(n)]) + t;
+    }
+    CHECK(std::abs(values[static_cast<std::size_t>(20 * n + 3)] - x) <=
+          16 * roundoff<T>() * std::abs(x));
+  }
+}
+
 struct SampleBits {
   template <class Exec, class Provider>
   std::vector<double> run(dashi::Context<Exec, Provider>& ctx) const {
@@ -274,18 +289,8 @@ TEST_CASE("a network without learned variance is sampled by DDIM and fixed DDPM"
 }
 
 TEST_CASE("a user's sampler needs no more than the concept says", "[sampler]") {
-  using Exec = Kokkos::DefaultExecutionSpace;
-  Run<double, Exec> run;
-  auto const values = run.with(SamplerArchetype(0));
-  CHECK(run.steps == std::vector<Index>{2, 1, 0});
-  for (Index n = 0; n < 3; ++n) {
-    double x = noise(random_purpose::initial_noise, 0, n, 3);
-    for (double const t : {0.999, 0.5, 0.0}) {
-      x = 0.5 * x + static_cast<double>(run.labels[static_cast<std::size_t>(n)]) + t;
-    }
-    CHECK(std::abs(values[static_cast<std::size_t>(20 * n + 3)] - x) <=
-          16 * roundoff<double>() * std::abs(x));
-  }
+  check_archetype<float, Kokkos::DefaultExecutionSpace>();
+  check_archetype<double, Kokkos::DefaultExecutionSpace>();
 }
 
 TEST_CASE("sampling refuses what does not fit", "[sampler]") {
@@ -298,6 +303,11 @@ TEST_CASE("sampling refuses what does not fit", "[sampler]") {
   run.labels = {1};
   CHECK_THROWS_MATCHES(run.with(Ddim{.steps = 2}), dashi::PreconditionError,
                        MessageMatches(ContainsSubstring("labels of sample")));
+  run.respaced = false;
+  run.labels = {1, 2, 3};
+  CHECK_THROWS_MATCHES(run.with(Ddim{.steps = 2}), dashi::PreconditionError,
+                       MessageMatches(ContainsSubstring("the process has 1000 steps, the sampler "
+                                                        "visits 2")));
 }
 
 TEST_CASE("samples are the same on any number of threads", "[sampler]") {

@@ -146,6 +146,7 @@ TEST_CASE("steps come as often as the policy says", "[timestep_policy]") {
   auto const weight = device_copy<Exec>(std::vector<double>(samples));
   dashi::Context<Exec> ctx;
   PolicyArchetype const policy(0);
+  CHECK(policy.source_samples(9) == 4);
   draw_timesteps(ctx, TimestepDistribution(policy, BatchPart::target, 8), 5, place, samples, t,
                  weight);
   ctx.fence();

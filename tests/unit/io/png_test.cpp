@@ -12,6 +12,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "reader_fixture.hpp"
@@ -85,6 +86,9 @@ TEST_CASE("a written PNG file reads back with its text") {
   std::vector<std::byte> bytes(file.size());
   file.read_exact(0, bytes);
   CHECK(bytes == encode_png(image, text));
+  std::string_view const raw(reinterpret_cast<char const*>(bytes.data()), bytes.size());
+  CHECK(contains(raw, std::string("tEXtdashi\0steps 50, guidance 4", 30)));
+  CHECK(contains(raw, std::string("iTXtnote\0", 9)));  // what is not ASCII is marked as UTF-8
   PngContents const back = decode_png("x.png", bytes);
   CHECK(back.raster == image);
   CHECK(back.text == text);
