@@ -12,8 +12,8 @@
 
 namespace cli {
 
-/// Reads the keys of one map of a configuration file and remembers which there are, so that finish()
-/// can refuse all others. Everything throws ConfigurationError with the line.
+/// Reads the keys of one map of a configuration file and remembers which there are, so that
+/// finish() can refuse all others. Everything throws ConfigurationError with the line.
 class ConfigMap {
 public:
   static constexpr dashi::Index any = std::numeric_limits<dashi::Index>::max();

@@ -55,8 +55,8 @@ namespace {
 void take_variant(DitArgument const& argument, io::DitModel& model) {
   io::DitVariant& v = model.variant;
   if (!argument.time_embed.empty()) {
-    v.time_divisor = model.configuration.frequency_size / 2 -
-                     (argument.time_embed == "diffusers" ? 1 : 0);
+    v.time_divisor =
+        model.configuration.frequency_size / 2 - (argument.time_embed == "diffusers" ? 1 : 0);
   }
   if (!argument.cfg_channels.empty()) {
     v.guidance_channels = argument.cfg_channels == "all" ? 0 : 3;
@@ -77,8 +77,8 @@ void take_embedders(DitArgument const& argument, io::Checkpoint const& checkpoin
     return;
   }
   if (model.variant.embedders == io::DitEmbedders::per_block) {
-    auto const difference = checkpoints::compare_embedders(
-        checkpoint, io::DitNames(model.configuration.depth));
+    auto const difference =
+        checkpoints::compare_embedders(checkpoint, io::DitNames(model.configuration.depth));
     if (difference) {
       throw dashi::FormatError(
           {.code = "embedders-differ",

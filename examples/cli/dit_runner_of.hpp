@@ -50,8 +50,7 @@ public:
     dashi::diffusion::ReconstructionProbe probe(request.seed, request.steps);
     std::span<std::int64_t const> rest(request.images);
     while (!rest.empty()) {
-      auto const part =
-          rest.first(std::min(rest.size(), static_cast<std::size_t>(request.batch)));
+      auto const part = rest.first(std::min(rest.size(), static_cast<std::size_t>(request.batch)));
       add(probe, process, data, part, request.null_label);
       rest = rest.subspan(part.size());
       after_batch(part.size());

@@ -75,8 +75,11 @@ public:
     ctx_->reserve_scratch(net_->scratch_bytes(*ctx_, extents.rows()));
     upload(batch.labels, labels);
     dashi::diffusion::SampleRequest<Exec> const request{
-        batch.labels, options_.null_label, {options_.guidance, options_.guidance_channels},
-        options_.seed, first};
+        batch.labels,
+        options_.null_label,
+        {options_.guidance, options_.guidance_channels},
+        options_.seed,
+        first};
     if (options_.sampler == "ddpm") {
       using Variance = dashi::diffusion::Ddpm::Variance;
       bool const learned = options_.learned && extents.learned;
@@ -118,22 +121,22 @@ private:
             Batch const& batch, SampleWatcher const& watcher) {
     auto const process = process_.respaced(sampler.spacing());
     std::vector<float> x, x0;
-    dashi::diffusion::sample<T>(
-        *ctx_, batch.denoiser, sampler, process, request, batch.workspace, batch.x,
-        [&](dashi::Index step, dashi::MatrixOf<Real const, Exec> now,
-            dashi::MatrixOf<Real const, Exec> predicted) {
-          if (watcher.wants && watcher.wants(step)) {
-            x.resize(now.size());
-            x0.resize(now.size());
-            download(now, std::span<float>(x));
-            download(predicted, std::span<float>(x0));
-            watcher.see(process.timestep(step), x, x0);
-          }
-          if (watcher.after_step) {
-            ctx_->fence("dashi::cli::sampling");
-            watcher.after_step();
-          }
-        });
+    dashi::diffusion::sample<T>(*ctx_, batch.denoiser, sampler, process, request, batch.workspace,
+                                batch.x,
+                                [&](dashi::Index step, dashi::MatrixOf<Real const, Exec> now,
+                                    dashi::MatrixOf<Real const, Exec> predicted) {
+                                  if (watcher.wants && watcher.wants(step)) {
+                                    x.resize(now.size());
+                                    x0.resize(now.size());
+                                    download(now, std::span<float>(x));
+                                    download(predicted, std::span<float>(x0));
+                                    watcher.see(process.timestep(step), x, x0);
+                                  }
+                                  if (watcher.after_step) {
+                                    ctx_->fence("dashi::cli::sampling");
+                                    watcher.after_step();
+                                  }
+                                });
   }
 
   template <class View>

@@ -47,9 +47,9 @@ SamplingOptions sampling_options(Session const& session, SamplingArgument const&
   o.null_label = dit.config.classes;
   o.seed = session.options.seed;
   if (o.steps > o.process.steps) {
-    usage_error("too-many-steps", fmt::format("--steps {}", o.steps),
-                fmt::format("at most {}, the steps that the model was trained on",
-                            o.process.steps));
+    usage_error(
+        "too-many-steps", fmt::format("--steps {}", o.steps),
+        fmt::format("at most {}, the steps that the model was trained on", o.process.steps));
   }
   if (o.eta > 0 && o.sampler == "ddpm") {
     usage_error("eta-without-ddim", "--eta with --sampler ddpm", "--sampler ddim");
@@ -75,10 +75,9 @@ std::vector<std::int64_t> labels_of(SamplingArgument const& argument, OpenDit co
                                     std::size_t count) {
   std::vector<std::int64_t> labels;
   for (std::size_t i = 0; i < count; ++i) {
-    labels.push_back(argument.null_label ? dit.config.classes
-                     : argument.classes.empty()
-                         ? static_cast<std::int64_t>(i) % dit.config.classes
-                         : argument.classes[i % argument.classes.size()]);
+    labels.push_back(argument.null_label        ? dit.config.classes
+                     : argument.classes.empty() ? static_cast<std::int64_t>(i) % dit.config.classes
+                                                : argument.classes[i % argument.classes.size()]);
   }
   return labels;
 }
@@ -130,8 +129,8 @@ std::vector<float> draw_samples(Session& session, DitRunner& runner, SamplingOpt
   dashi::io::Progress& progress = session.progress("sample", "images", steps);
   progress.start(labels.size() * steps);
   for (std::size_t first = 0; first < labels.size();) {
-    auto const part = labels.subspan(
-        first, std::min(labels.size() - first, static_cast<std::size_t>(batch)));
+    auto const part =
+        labels.subspan(first, std::min(labels.size() - first, static_cast<std::size_t>(batch)));
     std::size_t kept = 0;
     SampleWatcher watcher;
     watcher.after_step = [&] { progress.advance(part.size()); };
@@ -145,8 +144,7 @@ std::vector<float> draw_samples(Session& session, DitRunner& runner, SamplingOpt
       };
     }
     runner.sample(options, part, static_cast<std::uint32_t>(first),
-                  std::span(images).subspan(first * image_size, part.size() * image_size),
-                  watcher);
+                  std::span(images).subspan(first * image_size, part.size() * image_size), watcher);
     first += part.size();
   }
   session.end_progress();
@@ -165,6 +163,8 @@ Json sampling_json(SamplingOptions const& options, DitArgument const& argument,
            {"process_steps", options.process.steps},
            {"precision", argument.precision}};
   out["dit"] = dit_json(dit.model);
+  out["dit"]["embedders"] =
+      dit.config.embedders == dashi::Embedders::shared ? "shared" : "per_block";
   return out;
 }
 

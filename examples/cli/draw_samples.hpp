@@ -43,7 +43,7 @@ dashi::Index batch_of(Session const& session, SamplingArgument const& argument,
 
 /// States of all samples at some steps, the noisiest first.
 struct Trajectory {
-  std::size_t most = 8;                  ///< steps that are kept
+  std::size_t most = 8;  ///< steps that are kept
   std::vector<dashi::Index> timesteps{};
   std::vector<std::vector<float>> x{};   ///< at each of them [count, channels, height, width]
   std::vector<std::vector<float>> x0{};  ///< the x_0 that was predicted there
@@ -55,7 +55,6 @@ std::vector<float> draw_samples(Session& session, DitRunner& runner, SamplingOpt
                                 dashi::Index batch, Trajectory* trajectory = nullptr);
 
 /// What decides the bits of samples, for metadata and --json.
-Json sampling_json(SamplingOptions const& options, DitArgument const& argument,
-                   OpenDit const& dit);
+Json sampling_json(SamplingOptions const& options, DitArgument const& argument, OpenDit const& dit);
 
 }  // namespace cli

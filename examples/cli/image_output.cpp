@@ -43,13 +43,12 @@ void write_latents(fs::path const& path, MadeImages const& images,
                    io::OutputOptions const& output) {
   auto const extent = [](dashi::Index n) { return static_cast<std::uint64_t>(n); };
   std::uint64_t const count = images.labels.size();
-  io::SafetensorsLayout layout(
-      {{"latents",
-        io::Dtype::f32,
-        {count, extent(images.shape.channels), extent(images.shape.height),
-         extent(images.shape.width)}},
-       {"labels", io::Dtype::i64, {count}}},
-      images.text, path.string());
+  io::SafetensorsLayout layout({{"latents",
+                                 io::Dtype::f32,
+                                 {count, extent(images.shape.channels), extent(images.shape.height),
+                                  extent(images.shape.width)}},
+                                {"labels", io::Dtype::i64, {count}}},
+                               images.text, path.string());
   std::size_t const latents = layout.position(0);
   std::size_t const labels = layout.position(1);
   io::SafetensorsWriter writer(path, std::move(layout), output);

@@ -269,8 +269,9 @@ void add_inspect(CLI::App& app, Session& session) {
   CLI::App* const verb = add_verb(app, "inspect", "say what a checkpoint is and what is in it",
                                   "  dashi inspect model.safetensors\n  dashi inspect --json "
                                   "--digest model.safetensors.index.json");
-  verb->add_option("FILE", arguments->file,
-                   "safetensors file, index, or directory with one of either; or a PNG that dashi made")
+  verb->add_option(
+          "FILE", arguments->file,
+          "safetensors file, index, or directory with one of either; or a PNG that dashi made")
       ->required();
   verb->add_flag("--tensors", arguments->tensors, "list all tensors");
   verb->add_flag("--digest", arguments->digest,

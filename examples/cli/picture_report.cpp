@@ -37,9 +37,9 @@ std::optional<io::PngContents> picture_contents(std::filesystem::path const& pat
 }
 
 std::string picture_text(std::string const& file, io::PngContents const& picture) {
-  std::string out = fmt::format("{}: PNG image, {} x {}, {}\n", dashi::escaped(file),
-                                picture.raster.width, picture.raster.height,
-                                picture.raster.channels == 1 ? "grey" : "RGB");
+  std::string out =
+      fmt::format("{}: PNG image, {} x {}, {}\n", dashi::escaped(file), picture.raster.width,
+                  picture.raster.height, picture.raster.channels == 1 ? "grey" : "RGB");
   constexpr std::size_t longest = 4096;
   for (auto const& [key, value] : picture.text) {
     out += row("text", shortened(key, 79) + ": " + shortened(value, longest));

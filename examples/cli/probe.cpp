@@ -141,8 +141,8 @@ Curve measure(Session& session, Arguments const& arguments, std::string const& p
   runner->load(*dit.checkpoint, dit.model);
   io::Progress& progress = session.progress("probe", "images");
   progress.start(images.size());
-  Curve curve{path,
-              runner->probe(data, request, [&](std::size_t done) { progress.advance(done); }), 0};
+  Curve curve{path, runner->probe(data, request, [&](std::size_t done) { progress.advance(done); }),
+              0};
   session.end_progress();
   for (auto const& point : curve.points) {
     curve.mean += point.mse / static_cast<double>(curve.points.size());
@@ -182,11 +182,10 @@ dashi::ExitStatus probe(Session& session, Arguments const& arguments) {
   if (!arguments.output.empty()) {
     std::string const extension = fs::path(arguments.output).extension().string();
     write_text(arguments.output,
-               extension == ".svg"   ? as_svg(curves, images.size())
-               : extension == ".csv" ? as_csv(curves)
-                                     : report.dump(2, ' ', false,
-                                                   Json::error_handler_t::replace) +
-                                           "\n",
+               extension == ".svg" ? as_svg(curves, images.size())
+               : extension == ".csv"
+                   ? as_csv(curves)
+                   : report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n",
                arguments.force);
   }
   for (Curve const& curve : curves) {

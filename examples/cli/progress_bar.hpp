@@ -50,7 +50,7 @@ private:
   std::atomic<std::uint64_t> done_{0};
   std::atomic<std::uint64_t> total_{0};
   std::atomic<Clock::rep> began_{0};
-  std::string note_;     // guarded by mutex_
+  std::string note_;    // guarded by mutex_
   bool drawn_ = false;  // of the drawing thread only
   bool stop_ = false;   // guarded by mutex_
   std::mutex mutex_;

@@ -49,8 +49,8 @@ Grid grid_of(std::string const& text) {
       cross != std::string::npos &&
       std::from_chars(text.data(), text.data() + cross, grid.columns).ptr == text.data() + cross &&
       std::from_chars(text.data() + cross + 1, end, grid.rows).ptr == end;
-  if (!text.empty() && (!good || grid.columns < 1 || grid.rows < 1 || grid.columns > 1000 ||
-                        grid.rows > 1000)) {
+  if (!text.empty() &&
+      (!good || grid.columns < 1 || grid.rows < 1 || grid.columns > 1000 || grid.rows > 1000)) {
     usage_error("bad-grid", "--grid " + io::in_quotes(text), "COLUMNSxROWS, such as 4x4");
   }
   return text.empty() ? Grid{} : grid;
@@ -84,8 +84,7 @@ void expect_consistent(Arguments const& arguments) {
     usage_error("bank-alone", "--bank with an option for pictures", "--bank with OUT at most");
   }
   if (arguments.trajectory && !arguments.format.empty() && arguments.format != "png") {
-    usage_error("trajectory-format", "--trajectory with --out-format " + arguments.format,
-                "a PNG");
+    usage_error("trajectory-format", "--trajectory with --out-format " + arguments.format, "a PNG");
   }
 }
 
@@ -120,8 +119,7 @@ std::vector<Output> outputs_of(Session& session, Arguments const& arguments, Ope
   }
   if (!arguments.output.empty()) {
     fs::path const out(arguments.output);
-    outputs.push_back(
-        {out, arguments.format.empty() ? image_format_of(out) : arguments.format});
+    outputs.push_back({out, arguments.format.empty() ? image_format_of(out) : arguments.format});
     auto const channels = dit.config.channels;
     if (outputs.back().format == "png" && channels != 1 && channels != 3) {
       fs::path latents = out;
@@ -177,8 +175,8 @@ double estimate(DitRunner& runner, Plan const& plan, std::size_t image_size) {
     runner.sample(options, labels, 0, out, {});
     best = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  return best * static_cast<double>(plan.options.steps) *
-         static_cast<double>(plan.labels.size()) / static_cast<double>(plan.batch);
+  return best * static_cast<double>(plan.options.steps) * static_cast<double>(plan.labels.size()) /
+         static_cast<double>(plan.batch);
 }
 
 std::string plan_text(Plan const& plan, OpenDit const& dit, Arguments const& arguments,
@@ -186,22 +184,22 @@ std::string plan_text(Plan const& plan, OpenDit const& dit, Arguments const& arg
   std::string out = fmt::format("{}: {} samples of {} x {} x {}\n",
                                 dashi::escaped(arguments.dit.path), plan.labels.size(),
                                 dit.config.channels, dit.config.height, dit.config.width_pixels);
-  out += row("model", fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters",
-                                  dit.config.depth, dit.config.width, dit.config.heads,
-                                  dit.config.patch,
-                                  grouped(io::dit_parameters(dit.model.configuration))));
+  out += row("model",
+             fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters", dit.config.depth,
+                         dit.config.width, dit.config.heads, dit.config.patch,
+                         grouped(io::dit_parameters(dit.model.configuration))));
   out += row("sampler",
              fmt::format("{}, {} of {} steps, {} schedule, guidance {}", plan.options.sampler,
                          plan.options.steps, plan.options.process.steps,
                          plan.options.process.schedule, short_number(plan.options.guidance)));
   out += row("batch", std::to_string(plan.batch));
-  out += row("memory",
-             fmt::format("{} of parameters, {} of work memory",
-                         io::format_bytes(plan.parameter_bytes), io::format_bytes(plan.work_bytes)));
+  out += row("memory", fmt::format("{} of parameters, {} of work memory",
+                                   io::format_bytes(plan.parameter_bytes),
+                                   io::format_bytes(plan.work_bytes)));
   out += row("time", fmt::format("about {:.3g} s, by one step", plan.seconds));
   for (Output const& output : outputs) {
-    out += row("writes",
-               fmt::format("{} ({})", dashi::escaped(output.path.string()), output.format));
+    out +=
+        row("writes", fmt::format("{} ({})", dashi::escaped(output.path.string()), output.format));
   }
   return out;
 }
@@ -217,8 +215,7 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
   expect_writable(outputs, arguments.force);
   session.start_kokkos(session.threads());
   auto const runner = make_dit_runner(arguments.dit.precision, dit.config);
-  plan.batch =
-      batch_of(session, arguments.sampling, plan.options, *runner, plan.labels.size());
+  plan.batch = batch_of(session, arguments.sampling, plan.options, *runner, plan.labels.size());
   plan.parameter_bytes = runner->parameter_bytes();
   plan.work_bytes = runner->work_bytes(plan.options, plan.batch);
   auto const image_size = static_cast<std::size_t>(dit.config.shape().image_size());
@@ -268,8 +265,7 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
       fs::create_directories(output.path.parent_path(), error);
     }
     write_images(output.path, output.format, strip ? strips(images, trajectory) : images,
-                 strip ? static_cast<dashi::Index>(trajectory.timesteps.size())
-                       : plan.grid.columns,
+                 strip ? static_cast<dashi::Index>(trajectory.timesteps.size()) : plan.grid.columns,
                  {.force = arguments.force});
     written.push_back(output.path.string());
   }

@@ -21,9 +21,9 @@ struct SamplingOptions {
   ProcessOptions process;
   std::string sampler = "ddim";  ///< or "ddpm"
   dashi::Index steps = 50;
-  double eta = 0;      ///< of DDIM
-  bool clip = false;   ///< the predicted x_0 to [-1, 1]
-  bool learned = true; ///< DDPM's variance by the output, where it has one
+  double eta = 0;       ///< of DDIM
+  bool clip = false;    ///< the predicted x_0 to [-1, 1]
+  bool learned = true;  ///< DDPM's variance by the output, where it has one
   double guidance = 4;
   dashi::Index guidance_channels = 3;  ///< 0: all
   std::int64_t null_label = 0;

@@ -113,8 +113,8 @@ void expect_equal_shapes(Arguments const& arguments, Images const& real, Images 
 
 dashi::ExitStatus score(Session& session, Arguments const& arguments) {
   if (arguments.bank.empty() == arguments.dit.path.empty()) {
-    usage_error("model-or-bank", arguments.bank.empty() ? "neither MODEL nor --bank"
-                                                        : "MODEL and --bank",
+    usage_error("model-or-bank",
+                arguments.bank.empty() ? "neither MODEL nor --bank" : "MODEL and --bank",
                 "one of them");
   }
   if (session.options.dry_run) {
@@ -125,8 +125,8 @@ dashi::ExitStatus score(Session& session, Arguments const& arguments) {
     return dashi::ExitStatus::success;
   }
   dashi::data::ImageSet const set = read_images(session, data_config(arguments.data));
-  Images const real = images_of(ChosenImages(
-      set, evenly(static_cast<std::size_t>(arguments.data.limit), set.size())));
+  Images const real = images_of(
+      ChosenImages(set, evenly(static_cast<std::size_t>(arguments.data.limit), set.size())));
   session.start_kokkos(session.threads());
   Made made = arguments.bank.empty() ? drawn(session, arguments) : from_bank(session, arguments);
   clip(made.images);
@@ -137,14 +137,12 @@ dashi::ExitStatus score(Session& session, Arguments const& arguments) {
   auto const shares = metrics::precision_recall(real_features, made_features);
   auto nearest = metrics::nearest_distances(metrics::pooled_pixels(made.images.batch(), 0),
                                             metrics::pooled_pixels(real.batch(), 0));
-  std::sort(nearest.begin(), nearest.end(), [](auto const& a, auto const& b) {
-    return a.distance < b.distance;
-  });
+  std::sort(nearest.begin(), nearest.end(),
+            [](auto const& a, auto const& b) { return a.distance < b.distance; });
   double const least = nearest.front().distance;
   double const median = nearest[nearest.size() / 2].distance;
-  session.say(fmt::format(
-      "{} samples against {} images of {}\n", made.images.batch().count, real.batch().count,
-      dashi::escaped(arguments.data.path)));
+  session.say(fmt::format("{} samples against {} images of {}\n", made.images.batch().count,
+                          real.batch().count, dashi::escaped(arguments.data.path)));
   session.say(row("frechet", fmt::format("{:.6g} on {} features", distance, arguments.features)) +
               row("precision", short_number(shares.precision)) +
               row("recall", short_number(shares.recall)) +
@@ -174,7 +172,8 @@ void add_score(CLI::App& app, Session& session) {
       "  dashi score model.safetensors --data images/ --samples 500 --guidance 1\n"
       "  dashi score --bank samples.safetensors --data images/\n\n"
       "Features are those of a fixed random network, or the pixels averaged over 8 x 8 areas: "
-      "compare\nscores of this program at equal counts with each other, never with published FIDs.");
+      "compare\nscores of this program at equal counts with each other, never with published "
+      "FIDs.");
   verb->add_option("MODEL", arguments->dit.path,
                    "DiT in original or diffusers names: safetensors file, index, or directory");
   add_dit_options(*verb, arguments->dit);

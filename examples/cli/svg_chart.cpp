@@ -17,8 +17,8 @@ constexpr double width = 720, height = 440;
 constexpr double left = 76, right = 24, top = 44, bottom = 56;
 
 /// Colours that stay apart for colour-blind readers (Okabe and Ito), on white.
-constexpr char const* colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00",
-                                   "#56b4e9"};
+constexpr char const* colours[] = {"#0072b2", "#d55e00", "#009e73",
+                                   "#cc79a7", "#e69f00", "#56b4e9"};
 
 std::string xml(std::string const& text) {
   std::string out;
@@ -134,9 +134,9 @@ std::string svg_chart(std::string const& title, std::string const& x_name,
         points += fmt::format("{}{:.1f},{:.1f}", points.empty() ? "" : " ", axes.x(x), axes.y(y));
       }
     }
-    out += fmt::format(
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"{}/>\n", points,
-        colour, dash);
+    out +=
+        fmt::format("<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"{}/>\n",
+                    points, colour, dash);
     double const y = top + 20 + 19 * static_cast<double>(i);
     out += fmt::format(
         "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" "

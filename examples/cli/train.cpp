@@ -136,10 +136,10 @@ training::TrainOptions options_of(TrainRun const& run) {
   training::TrainOptions options;
   options.batch = config.batch;
   options.accumulate = config.accumulate;
-  options.learning_rate = (o.schedule == "cosine"
-                               ? training::LearningRate::cosine(o.lr, run.steps, o.last_lr)
-                               : training::LearningRate::constant(o.lr))
-                              .warmed_up(o.warmup);
+  options.learning_rate =
+      (o.schedule == "cosine" ? training::LearningRate::cosine(o.lr, run.steps, o.last_lr)
+                              : training::LearningRate::constant(o.lr))
+          .warmed_up(o.warmup);
   options.beta1 = o.beta1;
   options.beta2 = o.beta2;
   options.epsilon = o.epsilon;
@@ -183,8 +183,7 @@ TrainRun prepare(Session& session, Arguments const& arguments) {
   expect_path("CONFIG", arguments.config);
   TrainConfig config = read_train_config(arguments.config);
   dashi::data::ImageSet const set = read_images(session, config.data);
-  auto [items, apart] =
-      split_off(evenly(config.data.limit, set.size()), config.validation.share);
+  auto [items, apart] = split_off(evenly(config.data.limit, set.size()), config.validation.share);
   if (items.empty() || (config.validation.share > 0 && apart.empty())) {
     refuse(arguments.config, "validation.share",
            fmt::format("{} of {} images", config.validation.share, items.size() + apart.size()),

@@ -31,8 +31,8 @@ void take_size(ConfigMap& map, ModelConfig& model) {
     char const* name;
     Index depth, width, heads;
   };
-  constexpr Size sizes[] = {{"S", 12, 384, 6}, {"B", 12, 768, 12}, {"L", 24, 1024, 16},
-                            {"XL", 28, 1152, 16}};
+  constexpr Size sizes[] = {
+      {"S", 12, 384, 6}, {"B", 12, 768, 12}, {"L", 24, 1024, 16}, {"XL", 28, 1152, 16}};
   auto const slash = size.find('/');
   std::string const patch = slash == std::string::npos ? "" : size.substr(slash + 1);
   for (Size const& known : sizes) {
@@ -108,9 +108,9 @@ std::vector<Value> chosen(ConfigMap& map, char const* key, Names const& names,
     for (; i < names.size() && names[i] != text; ++i) {
     }
     if (i == names.size()) {
-      map.refuse(key, dashi::io::in_quotes(text),
-                 "some of " +
-                     dashi::io::listing(std::vector<std::string>(names.begin(), names.end())));
+      map.refuse(
+          key, dashi::io::in_quotes(text),
+          "some of " + dashi::io::listing(std::vector<std::string>(names.begin(), names.end())));
     }
     values.push_back(static_cast<Value>(i));
   }
@@ -230,8 +230,7 @@ MethodConfig method_of(ConfigMap& config) {
     return method;
   }
   ConfigMap map = config.map("method");
-  method.diff_tuning =
-      map.choice("kind", "diff_tuning", {"plain", "diff_tuning"}) == "diff_tuning";
+  method.diff_tuning = map.choice("kind", "diff_tuning", {"plain", "diff_tuning"}) == "diff_tuning";
   if (method.diff_tuning) {
     method.exponent = map.number("exponent", 1, 0, 64);
     method.source_exponent = map.number("source_exponent", method.exponent, 0, 64);
@@ -341,8 +340,8 @@ TrainConfig read_train_config(std::filesystem::path const& file) {
   config.preview = preview_of(map.map("preview"), config.process.steps);
   config.csv = map.choice("metrics", "jsonl", {"jsonl", "csv"}) == "csv";
   map.finish();
-  config.canonical = canonical_text(
-      root, {"output", "steps", "checkpoint", "preview", "metrics", "validation"});
+  config.canonical =
+      canonical_text(root, {"output", "steps", "checkpoint", "preview", "metrics", "validation"});
   return config;
 }
 

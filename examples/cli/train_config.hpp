@@ -33,9 +33,9 @@ struct ModelConfig {
   dashi::Index patch = 2;
   double mlp_ratio = 4;
   bool learn_sigma = true;
-  dashi::Index classes = 0;   ///< 0: the data set's
-  std::string variant{};      ///< "original", "diffusers", or empty: as the file
-  std::string embedders{};    ///< "shared", "per_block", or empty: as the file
+  dashi::Index classes = 0;  ///< 0: the data set's
+  std::string variant{};     ///< "original", "diffusers", or empty: as the file
+  std::string embedders{};   ///< "shared", "per_block", or empty: as the file
   std::string precision = "float32";
   bool recompute = false;
 };

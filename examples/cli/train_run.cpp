@@ -53,13 +53,13 @@ void write_preview(TrainRun const& run, dashi::Index step, std::vector<std::int6
 void report_plan(Session& session, TrainRun const& run, dashi::Index parameters,
                  std::string const& memory_lines, std::size_t memory, double seconds_a_step) {
   auto const& d = run.dit;
-  std::string out = fmt::format("{}: {} steps of {} images, into {}\n",
-                                dashi::escaped(run.config_path.string()), run.steps,
-                                run.options.batch, dashi::escaped(run.folder.path().string()));
-  out += row("model", fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters, {}",
-                                  d.depth, d.width, d.heads, d.patch,
-                                  grouped(static_cast<std::uint64_t>(parameters)),
-                                  run.config.model.precision));
+  std::string out =
+      fmt::format("{}: {} steps of {} images, into {}\n", dashi::escaped(run.config_path.string()),
+                  run.steps, run.options.batch, dashi::escaped(run.folder.path().string()));
+  out += row("model",
+             fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters, {}", d.depth,
+                         d.width, d.heads, d.patch, grouped(static_cast<std::uint64_t>(parameters)),
+                         run.config.model.precision));
   out += row("data", fmt::format("{} images of {} x {} x {}, {} classes", run.data.size(),
                                  d.channels, d.height, d.width_pixels, run.data.classes()));
   if (run.validation) {
@@ -68,8 +68,8 @@ void report_plan(Session& session, TrainRun const& run, dashi::Index parameters,
   }
   if (run.source) {
     auto const sources = run.policy.source_samples(run.options.batch);
-    out += row("source", fmt::format("{} samples in the bank, {} of a batch", run.source->size(),
-                                     sources));
+    out += row("source",
+               fmt::format("{} samples in the bank, {} of a batch", run.source->size(), sources));
   }
   for (std::size_t begin = 0; begin < memory_lines.size();) {
     std::size_t const end = memory_lines.find('\n', begin);
@@ -77,9 +77,9 @@ void report_plan(Session& session, TrainRun const& run, dashi::Index parameters,
     begin = end + 1;
   }
   double const seconds = seconds_a_step * static_cast<double>(run.steps);
-  out += row("time", fmt::format("about {:.3g} s, by one step of {:.3g} s: {:.3g} images/s",
-                                 seconds, seconds_a_step,
-                                 static_cast<double>(run.options.batch) / seconds_a_step));
+  out += row("time",
+             fmt::format("about {:.3g} s, by one step of {:.3g} s: {:.3g} images/s", seconds,
+                         seconds_a_step, static_cast<double>(run.options.batch) / seconds_a_step));
   session.say(out);
   session.report({{"verb", "train"},
                   {"dry_run", true},
@@ -99,8 +99,8 @@ dashi::ExitStatus report_end(Session& session, TrainRun const& run, TrainResult 
   double const images =
       static_cast<double>(result.step - result.first) * static_cast<double>(run.options.batch);
   double const rate = result.seconds > 0 ? images / result.seconds : 0;
-  std::string const numbers = fmt::format("step {}, loss {:.4g}, {:.3g} images/s", result.step,
-                                          result.loss, rate);
+  std::string const numbers =
+      fmt::format("step {}, loss {:.4g}, {:.3g} images/s", result.step, result.loss, rate);
   if (result.stopped) {
     session.say(fmt::format("{}: stopped at {}; the state is saved, --resume goes on\n",
                             dashi::escaped(folder), numbers));

@@ -29,15 +29,18 @@ template <dashi::Precision P, bool InShards>
 class TrainRunOf {
   using Exec = std::conditional_t<InShards, Kokkos::Serial, Kokkos::DefaultExecutionSpace>;
   using Net = dashi::BasicDiT<Exec, P>;
-  using Execution = std::conditional_t<InShards, dashi::training::Sharded<Net>,
-                                       dashi::training::WholeBatch<Net>>;
+  using Execution =
+      std::conditional_t<InShards, dashi::training::Sharded<Net>, dashi::training::WholeBatch<Net>>;
   using Trainer = dashi::training::Trainer<Net, ChosenPolicy, Execution>;
   using Master = typename P::master;
   using List = dashi::ParameterList<P, Exec>;
 
 public:
   TrainRunOf(Session& session, TrainRun& run)
-      : session_(session), run_(run), net_(ctx_, run.dit), states_(run.folder.checkpoints(), static_cast<std::size_t>(run.config.keep)) {
+      : session_(session),
+        run_(run),
+        net_(ctx_, run.dit),
+        states_(run.folder.checkpoints(), static_cast<std::size_t>(run.config.keep)) {
     net_.parameters(list_);
     dashi::train_default(list_);
     if (run.base) {
@@ -93,9 +96,8 @@ public:
     progress_->start(static_cast<std::uint64_t>(
         std::max<dashi::Index>(0, run_.steps - result.first) * run_.options.batch));
     auto const end = dashi::training::fit(
-        *trainer_, run_.data,
-        {run_.steps, run_.config.checkpoint_every, run_.config.preview.every}, hooks,
-        run_.source ? &*run_.source : nullptr);
+        *trainer_, run_.data, {run_.steps, run_.config.checkpoint_every, run_.config.preview.every},
+        hooks, run_.source ? &*run_.source : nullptr);
     session_.end_progress();
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -174,9 +176,7 @@ private:
     list_[entry].parameter.read(to);
   }
 
-  std::filesystem::path validation_path() const {
-    return run_.folder.path() / "validation.jsonl";
-  }
+  std::filesystem::path validation_path() const { return run_.folder.path() / "validation.jsonl"; }
 
   void validate() {
     auto const& config = run_.config.validation;

@@ -61,8 +61,8 @@ std::pair<std::vector<std::size_t>, std::vector<std::size_t>> split_off(
     std::vector<std::size_t> const& items, double share) {
   std::pair<std::vector<std::size_t>, std::vector<std::size_t>> out;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    bool const apart = std::floor(static_cast<double>(i + 1) * share) >
-                       std::floor(static_cast<double>(i) * share);
+    bool const apart =
+        std::floor(static_cast<double>(i + 1) * share) > std::floor(static_cast<double>(i) * share);
     (apart ? out.second : out.first).push_back(items[i]);
   }
   return out;

@@ -57,8 +57,7 @@ public:
     if (!quoted && tag != "?" && !tag.empty()) {
       refuse_tag(mark, tag);
     }
-    if (!open_.empty() && open_.back().node->kind == YamlNode::Kind::map &&
-        !open_.back().has_key) {
+    if (!open_.empty() && open_.back().node->kind == YamlNode::Kind::map && !open_.back().has_key) {
       take_key(mark.line + 1, value);
       return;
     }
@@ -137,7 +136,8 @@ private:
       refuse(node.line, "yaml-key", kind_name(node) + " as a key", "a name");
     }
     open.has_key = false;
-    return open.node->entries.emplace_back(YamlNode::Entry{open.key, open.key_line, std::move(node)})
+    return open.node->entries
+        .emplace_back(YamlNode::Entry{open.key, open.key_line, std::move(node)})
         .value;
   }
 

@@ -15,10 +15,10 @@ struct YamlNode {
 
   Kind kind = Kind::nothing;
   int line = 0;
-  std::string text{};            ///< of a scalar
-  bool quoted = false;           ///< "true" in quotes is a text
+  std::string text{};             ///< of a scalar
+  bool quoted = false;            ///< "true" in quotes is a text
   std::vector<YamlNode> items{};  ///< of a list
-  std::vector<Entry> entries{};  ///< of a map, in the order of the file
+  std::vector<Entry> entries{};   ///< of a map, in the order of the file
 
   YamlNode const* find(std::string_view key) const;
 };
@@ -33,8 +33,8 @@ struct YamlNode::Entry {
 std::string kind_name(YamlNode const& node);
 
 /// Reads the part of YAML that a configuration needs: one document of maps, lists and scalars, at
-/// most 1 MiB and 32 deep. Aliases, anchors, tags, merge keys and duplicate keys are refused. Throws
-/// ConfigurationError with the line.
+/// most 1 MiB and 32 deep. Aliases, anchors, tags, merge keys and duplicate keys are refused.
+/// Throws ConfigurationError with the line.
 YamlNode parse_yaml(std::string const& file, std::string const& text);
 
 /// One line of text that differs when the content does; comments, quotes and order of keys do not

@@ -27,9 +27,8 @@ public:
   void operator()(Context<Exec>& ctx, MatrixOf<T const, Exec> x, VectorOf<double const, Exec> t,
                   VectorOf<std::int64_t const, Exec> labels, MatrixOf<T, Exec> out) const {
     // Inputs hold views of what may be written; evaluate() does not write them.
-    auto const images = matrix_over<T, Exec>(const_cast<T*>(x.data()),
-                                             static_cast<Index>(x.extent(0)),
-                                             static_cast<Index>(x.extent(1)));
+    auto const images = matrix_over<T, Exec>(
+        const_cast<T*>(x.data()), static_cast<Index>(x.extent(0)), static_cast<Index>(x.extent(1)));
     net_->evaluate(ctx, DenoiserInput<P, Exec>{images, t, {labels, {}, 0}, {}}, out, evaluation_);
   }
 
