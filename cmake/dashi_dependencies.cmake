@@ -47,7 +47,12 @@ macro(dashi_find_program_libraries)
   find_package(CLI11 REQUIRED)
   find_package(fmt REQUIRED)
   find_package(nlohmann_json REQUIRED)
-  set(dashi_program_libraries CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json)
+  find_package(yaml-cpp REQUIRED)
+  set(dashi_yaml_library yaml-cpp)
+  if(TARGET yaml-cpp::yaml-cpp)  # its name from 0.8 on
+    set(dashi_yaml_library yaml-cpp::yaml-cpp)
+  endif()
+  set(dashi_program_libraries CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json ${dashi_yaml_library})
 endmacro()
 
 # The program and the tests read and write images; the library does without.

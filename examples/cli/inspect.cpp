@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "arguments.hpp"
 #include "dit_report.hpp"
+#include "picture_report.hpp"
 #include "verbs.hpp"
 
 #include <dashi/checkpoints/dit_embedders.hpp>
@@ -236,6 +237,11 @@ Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dial
 
 dashi::ExitStatus inspect(Session& session, Arguments const& arguments) {
   expect_path("FILE", arguments.file);
+  if (auto const picture = picture_contents(arguments.file)) {
+    session.say(picture_text(arguments.file, *picture));
+    session.report(picture_json(arguments.file, *picture));
+    return dashi::ExitStatus::success;
+  }
   io::Checkpoint const checkpoint(arguments.file, arguments.read);
   session.warn_all(checkpoint.warnings());
   io::DialectReport const dialect = io::dialect(checkpoint);
@@ -263,8 +269,9 @@ void add_inspect(CLI::App& app, Session& session) {
   CLI::App* const verb = add_verb(app, "inspect", "say what a checkpoint is and what is in it",
                                   "  dashi inspect model.safetensors\n  dashi inspect --json "
                                   "--digest model.safetensors.index.json");
-  verb->add_option("FILE", arguments->file,
-                   "safetensors file, index, or directory with one of either")
+  verb->add_option(
+          "FILE", arguments->file,
+          "safetensors file, index, or directory with one of either; or a PNG that dashi made")
       ->required();
   verb->add_flag("--tensors", arguments->tensors, "list all tensors");
   verb->add_flag("--digest", arguments->digest,

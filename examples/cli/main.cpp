@@ -150,9 +150,10 @@ int main(int argc, char** argv) {
     app.footer(
         "Exit statuses: 0 success, 1 a negative answer, 2 usage, 65 bad data, 66 input missing, 69 "
         "device\n"
-        "missing, 70 internal error, 71 out of memory, 73 cannot create output, 74 I/O error, 77 "
-        "no\n"
-        "permission. Example:\n  dashi inspect model.safetensors");
+        "missing, 70 internal error, 71 out of memory, 73 cannot create output, 74 I/O error, 75 "
+        "stopped\n"
+        "early and saved, 77 no permission, 78 bad configuration. Example:\n"
+        "  dashi inspect model.safetensors");
     add_global_options(app, session, text);
     cli::add_verbs(app, session);
     try {

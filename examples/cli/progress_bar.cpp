@@ -50,8 +50,11 @@ std::string duration(double seconds) {
 
 }  // namespace
 
-ProgressBar::ProgressBar(std::string label)
-    : label_(std::move(label)), terminal_(stderr_is_terminal()), colour_(wants_colour()) {
+ProgressBar::ProgressBar(std::string label, ProgressUnit unit)
+    : label_(std::move(label)),
+      unit_(std::move(unit)),
+      terminal_(stderr_is_terminal()),
+      colour_(wants_colour()) {
   start(0);
   try {
     thread_ = std::thread([this] { run(); });
@@ -80,6 +83,11 @@ void ProgressBar::start(std::uint64_t total) noexcept {
   began_ = Clock::now().time_since_epoch().count();
 }
 
+void ProgressBar::note(std::string text) {
+  std::scoped_lock const lock(mutex_);
+  note_ = std::move(text);
+}
+
 void ProgressBar::run() {
   std::unique_lock lock(mutex_);
   auto wait =
@@ -90,6 +98,15 @@ void ProgressBar::run() {
   }
 }
 
+std::string ProgressBar::amounts(std::uint64_t done, std::uint64_t total, double rate) const {
+  if (unit_.name.empty()) {
+    return fmt::format("{} of {}, {:.2f} GB/s", dashi::io::format_bytes(done),
+                       dashi::io::format_bytes(total), rate * 1e-9);
+  }
+  return fmt::format("{} of {} {}, {:.3g} {}/s", done / unit_.steps, total / unit_.steps,
+                     unit_.name, rate / static_cast<double>(unit_.steps), unit_.name);
+}
+
 std::string ProgressBar::status() const {
   std::uint64_t const total = total_;
   std::uint64_t const done = std::min<std::uint64_t>(done_, total);
@@ -97,12 +114,11 @@ std::string ProgressBar::status() const {
       std::chrono::duration<double>(Clock::now().time_since_epoch() - Clock::duration(began_))
           .count();
   double const rate = static_cast<double>(done) / std::max(seconds, 1e-9);
-  std::string out = fmt::format("{} of {}, {:.2f} GB/s", dashi::io::format_bytes(done),
-                                dashi::io::format_bytes(total), rate * 1e-9);
+  std::string out = amounts(done, total, rate);
   if (done > 0) {
     out += ", " + duration(static_cast<double>(total - done) / rate) + " left";
   }
-  return out;
+  return note_.empty() ? out : out + ", " + note_;
 }
 
 void ProgressBar::draw() {

@@ -40,12 +40,21 @@ std::uint64_t Session::memory() const {
   return options.memory > 0 ? options.memory : default_memory();
 }
 
-dashi::io::Progress& Session::progress(std::string const& label) {
+dashi::io::Progress& Session::progress(std::string const& label) { return progress(label, {}); }
+
+dashi::io::Progress& Session::progress(std::string const& label, std::string const& things,
+                                       std::uint64_t steps) {
   end_progress();
   if (options.quiet) {
     return dashi::io::no_progress();
   }
-  return state_->bar.emplace(label);
+  return state_->bar.emplace(label, ProgressUnit{things, steps});
+}
+
+void Session::note_progress(std::string const& text) {
+  if (state_->bar) {
+    state_->bar->note(text);
+  }
 }
 
 void Session::end_progress() { state_->bar.reset(); }

@@ -51,6 +51,11 @@ public:
 
   /// A bar on a terminal, a line every ten seconds in a pipe, nothing with --quiet.
   dashi::io::Progress& progress(std::string const& label);
+  /// The same in things other than bytes: `steps` of advance() are one of them.
+  dashi::io::Progress& progress(std::string const& label, std::string const& things,
+                                std::uint64_t steps = 1);
+  /// Something to say behind the numbers of the bar, if there is one.
+  void note_progress(std::string const& text);
   /// Takes the bar off the screen; called before anything else is printed.
   void end_progress();
 

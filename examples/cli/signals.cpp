@@ -32,6 +32,8 @@ std::set<std::filesystem::path> directories;  // guarded by mutex
 std::filesystem::path folder_of_candidates;   // guarded by mutex
 std::atomic<pid_t> running_child{0};
 std::atomic<bool> ending{false};
+std::atomic<bool> first_asks{false};
+std::atomic<bool> asked{false};
 
 sigset_t ending_signals() {
   sigset_t set;
@@ -39,6 +41,9 @@ sigset_t ending_signals() {
   ::sigaddset(&set, SIGINT);
   ::sigaddset(&set, SIGTERM);
   ::sigaddset(&set, SIGHUP);
+  if (first_asks) {
+    ::sigaddset(&set, SIGUSR1);
+  }
   return set;
 }
 
@@ -71,12 +76,19 @@ void remove_own_temporaries(std::filesystem::path const& directory, std::set<Ino
   }
 }
 
+/// Whether the process goes on for now.
+bool only_asks(int signal) {
+  return first_asks && signal != SIGHUP && (!asked.exchange(true) || signal == SIGUSR1);
+}
+
 void wait_for_signal() {
   sigset_t const set = ending_signals();
   int signal = 0;
-  if (::sigwait(&set, &signal) != 0) {
-    return;
-  }
+  do {
+    if (::sigwait(&set, &signal) != 0) {
+      return;
+    }
+  } while (only_asks(signal));
   {
     ending = true;
     if (pid_t const child = running_child; child > 0) {
@@ -129,7 +141,10 @@ void clean_up_after_signal(std::filesystem::path const& output) {
   sigset_t const all = ending_signals();
   sigset_t wanted;
   ::sigemptyset(&wanted);
-  for (int const signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int const signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
+    if (::sigismember(&all, signal) == 0) {
+      continue;
+    }
     struct sigaction action {};
     if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) {
       ::sigaddset(&wanted, signal);
@@ -142,6 +157,10 @@ void clean_up_after_signal(std::filesystem::path const& output) {
     ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);  // then signals end the process at once
   }
 }
+
+void stop_at_first_signal() noexcept { first_asks = true; }
+
+bool stop_asked() noexcept { return asked; }
 
 void remove_folder_after_signal(std::filesystem::path const& folder) {
   std::scoped_lock const lock(mutex);

@@ -17,6 +17,12 @@ void prepare_process();
 /// that is exchanging names comes to its end first.
 void clean_up_after_signal(std::filesystem::path const& output);
 
+/// Before any other: from now on the first SIGINT, SIGTERM or SIGUSR1 only makes stop_asked() true,
+/// for work that saves its state and ends by itself. Later ones end the process as above, but not
+/// SIGUSR1.
+void stop_at_first_signal() noexcept;
+bool stop_asked() noexcept;
+
 /// The same signals also remove this folder and what is in it.
 void remove_folder_after_signal(std::filesystem::path const& folder);
 

@@ -16,6 +16,10 @@ void add_convert(CLI::App& app, Session& session);
 void add_reshard(CLI::App& app, Session& session);
 void add_soup(CLI::App& app, Session& session);
 void add_merge(CLI::App& app, Session& session);
+void add_sample(CLI::App& app, Session& session);
+void add_train(CLI::App& app, Session& session);
+void add_probe(CLI::App& app, Session& session);
+void add_score(CLI::App& app, Session& session);
 void add_demo(CLI::App& app, Session& session);
 void add_bench(CLI::App& app, Session& session);
 

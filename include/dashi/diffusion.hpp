@@ -2,6 +2,8 @@
 #pragma once
 
 /// Diffusion processes, objectives, timestep policies and samplers; no backbone.
+#include <dashi/diffusion/backbone_concept.hpp>
+#include <dashi/diffusion/backbone_denoiser.hpp>
 #include <dashi/diffusion/chain_of_forgetting.hpp>
 #include <dashi/diffusion/cosine_schedule.hpp>
 #include <dashi/diffusion/ddim.hpp>

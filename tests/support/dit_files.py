@@ -75,3 +75,15 @@ def diffusers_dit(original: dict) -> dict:
         name = f"transformer_blocks.{block}.norm1.emb.class_embedder.embedding_table.weight"
         tensors[name] = original["y_embedder.embedding_table.weight"]
     return tensors
+
+
+def drawn_dit(seed=1, scale=0.2, **settings) -> dict:
+    """A model that computes: normal numbers in place of random bytes."""
+    tensors = original_dit(**settings)
+    numbers = random.Random(seed)
+    for name, (dtype, shape, data) in tensors.items():
+        if name != "pos_embed":
+            count = len(data) // BYTES[dtype]
+            values = [numbers.gauss(0, scale) for _ in range(count)]
+            tensors[name] = (dtype, shape, struct.pack(f"<{count}{FORMATS[dtype]}", *values))
+    return tensors

@@ -55,10 +55,12 @@ struct StackLayers<std::tuple<A...>, P, Exec> {
   template <std::size_t I>
   static constexpr bool repeated() {
     using Kind = std::tuple_element_t<I, std::tuple<A...>>;
-    std::size_t before = 0;
     std::size_t at = 0;
-    ((before += at < I && std::is_same_v<Kind, A> ? 1 : 0, ++at), ...);
-    return before > 0;
+    bool reached = false;
+    bool before = false;
+    ((reached = reached || at == I, before = before || (!reached && std::is_same_v<Kind, A>), ++at),
+     ...);
+    return before;
   }
   static constexpr bool any(bool AdapterTraits::*trait) {
     for (AdapterTraits const& t : traits) {

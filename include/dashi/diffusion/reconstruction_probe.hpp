@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct ProbeWorkspace {
         x_t(arena.matrix<T, Exec>(samples, size)),
         output(arena.matrix<T, Exec>(samples, (learned ? 2 : 1) * size)),
         step(arena.vector<std::int64_t, Exec>(samples)),
+        numbers(arena.vector<std::int64_t, Exec>(samples)),
         t(arena.vector<double, Exec>(samples)),
         loss(arena.vector<double, Exec>(samples)),
         mse(arena.vector<double, Exec>(samples)),
@@ -46,12 +48,14 @@ struct ProbeWorkspace {
   MatrixOf<T, Exec> x_t;
   MatrixOf<T, Exec> output;
   VectorOf<std::int64_t, Exec> step;
+  VectorOf<std::int64_t, Exec> numbers;  ///< of the samples
   VectorOf<double, Exec> t, loss, mse, vb;
 };
 
 /// Loss by step on given images with fixed noise: the chain of forgetting of Diff-Tuning (arXiv
 /// 2406.00773, figure 1) is this curve of a pre-trained network next to that of a fine-tuned one,
-/// on old and on new data. Images come in batches; how they are cut changes no noise.
+/// on old and on new data. Images come in batches; how they are cut changes no noise, which is
+/// Philox(seed, {evaluation, step, number of the image}).normal<float>(i).
 class ReconstructionProbe {
 public:
   /// 20, 60, ... 980: every fortieth of a thousand steps.
@@ -70,19 +74,26 @@ public:
     }
   }
 
-  /// Adds images x0 [samples, size] of type Real with their labels [samples]; they are the samples
-  /// first_sample, first_sample + 1, ... Calls the denoiser once for each step of the grid; fences.
+  /// Adds images x0 [samples, size] of type Real with their labels [samples]; they have the numbers
+  /// `numbers` [samples], each in [0, 2^32). Calls the denoiser once for each step of the grid;
+  /// fences.
   template <class T, class Exec, class Provider, class Net>
   void add(Context<Exec, Provider>& ctx, Net&& denoiser, Process const& process,
            MatrixOf<typename ProbeWorkspace<T, Exec>::Real const, Exec> x0,
-           VectorOf<std::int64_t const, Exec> labels, std::uint32_t first_sample,
+           VectorOf<std::int64_t const, Exec> labels, std::span<std::int64_t const> numbers,
            ProbeWorkspace<T, Exec> const& workspace) {
     static_assert(require_denoiser<Net, T, Exec, Provider>());
     ObjectiveOptions const options{workspace.output.extent(1) == 2 * workspace.noise.extent(1), {}};
+    kernels::detail::expect_size(workspace.numbers.extent(0), "numbers of the probe's images",
+                                 static_cast<Index>(numbers.size()));
+    Kokkos::View<std::int64_t const*, Kokkos::HostSpace,
+                 Kokkos::MemoryTraits<Kokkos::Unmanaged>> const host(numbers.data(),
+                                                                     numbers.size());
+    Kokkos::deep_copy(workspace.numbers, host);
     for (ProbePoint& sum : sums_) {
-      RandomPlace const place{random_purpose::evaluation, static_cast<std::uint64_t>(sum.step),
-                              first_sample};
-      fill_noise(ctx, seed_, place, workspace.noise);
+      RandomPlace const place{random_purpose::evaluation, static_cast<std::uint64_t>(sum.step), 0};
+      fill_noise(ctx, seed_, place, VectorOf<std::int64_t const, Exec>(workspace.numbers),
+                 workspace.noise);
       Kokkos::deep_copy(ctx.exec(), workspace.step, sum.step);
       Kokkos::deep_copy(ctx.exec(), workspace.t, static_cast<double>(process.timestep(sum.step)));
       q_sample(ctx, process, x0, workspace.step, workspace.noise, workspace.x_t);

@@ -61,15 +61,17 @@ struct Images {
       dashi::Frame const frame(ctx.scratch());
       ProbeWorkspace<double, Exec> const workspace(ctx.scratch(), batch, size, learned);
       std::vector<std::int64_t> classes;
+      std::vector<std::int64_t> numbers;
       for (Index n = first; n < first + batch; ++n) {
         classes.push_back(n % 3);
+        numbers.push_back(n);
       }
       auto const labels = device_copy<Exec>(classes);
       probe.add(ctx, LinearNet{}, Process(),
                 dashi::MatrixOf<double const, Exec>(x0.view().data() + first * size,
                                                     static_cast<std::size_t>(batch),
                                                     static_cast<std::size_t>(size)),
-                labels, static_cast<std::uint32_t>(first), workspace);
+                labels, numbers, workspace);
       first += batch;
     }
     CHECK(probe.samples() == samples);
@@ -87,7 +89,7 @@ void check_curve() {
     double sum = 0;
     for (Index n = 0; n < 7; ++n) {
       dashi::Philox const random(
-          3, {random_purpose::evaluation, static_cast<std::uint64_t>(point.step),
+          3, {dashi::random_purpose::evaluation, static_cast<std::uint64_t>(point.step),
               static_cast<std::uint32_t>(n)});
       double const abar = process.alpha_cumprod(point.step);
       for (Index i = 0; i < 30; ++i) {
