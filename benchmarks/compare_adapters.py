@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Rows C1 to C8 and C10: our adapter layers and decompositions against the peers, one process each, interleaved.
+"""Rows C1 to C8, C10 and C16 to C19: adapter layers, decompositions and DiT against the peers, one process each, interleaved.
 
-    benchmarks/compare_adapters.py build/benchmarks .deps/peers/bin/python [--rounds 4] [--rows layer fuse product gated svd]
+    benchmarks/compare_adapters.py build/benchmarks .deps/peers/bin/python [--rounds 4] [--rows layer fuse product gated svd dit dit_bf16]
 
 Every round runs our benchmark and every peer of a row, in turning order; the medians of the rounds'
 medians are compared. Unsets OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE and sets OMP_WAIT_POLICY=PASSIVE for
@@ -25,6 +25,10 @@ ROWS = {
     "fuse": (("bench_kronecker", "fuse"), [("torch.kron", "kron_fuse.py", [])]),
     "gated": (("bench_gated_svd",), [("torch", "gated.py", [])]),
     "svd": (("bench_svd", "S2", "4"), [(name, "svd.py", [name, "S2", "--blocks", "4"]) for name in ("torch", "numpy")]),
+    "dit": (("bench_dit", "s2_train_8", "s2_train_32", "xl2_sample", "s2_adamw"),
+            [("diffusers", "dit.py", ["--case", "s2_train_8", "s2_train_32", "xl2_sample", "s2_adamw"])]),
+    "dit_bf16": (("bench_dit", "s2_train_8_bf16", "s2_train_32_bf16", "xl2_sample_bf16"),
+                 [("diffusers", "dit.py", ["--case", "s2_train_8_bf16", "s2_train_32_bf16", "xl2_sample_bf16"])]),
 }
 
 
