@@ -58,7 +58,9 @@ double trained_with(Policy const& policy, dashi::data::ImageSet const& data) {
   options.average_decay = 0;
   dashi::training::Trainer trainer(ctx, net, options, policy);
   dashi::training::fit(trainer, data, {.steps = 40});
-  return dashi::training::validation_loss(trainer, data, {.images = 8}).mean;
+  return dashi::training::validation_loss(trainer, data,
+                                          {.steps = {100, 300, 500, 700, 900}, .images = 16})
+      .mean;
 }
 
 }  // namespace
