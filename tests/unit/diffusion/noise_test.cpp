@@ -25,7 +25,7 @@ using dashi::kernels::AccumulatorOf;
 using dashi::test::Grid;
 using dashi::test::roundoff;
 
-constexpr dashi::RandomPlace place{random_purpose::noise, 12345678901, 70};
+constexpr dashi::RandomPlace place{dashi::random_purpose::noise, 12345678901, 70};
 
 template <class T, class Exec>
 void check_noise(Index samples, Index cols, Index gap) {

@@ -129,7 +129,7 @@ std::vector<double> reference(Process const& p, double label, double null_label,
                               Index guided, Index sample, Index size, double v_factor) {
   std::vector<double> x;
   for (Index i = 0; i < size; ++i) {
-    x.push_back(noise(random_purpose::start_noise, 0, sample, i));
+    x.push_back(noise(dashi::random_purpose::start_noise, 0, sample, i));
   }
   for (Index step = p.steps() - 1; step >= 0; --step) {
     for (Index i = 0; i < size; ++i) {
@@ -144,7 +144,8 @@ std::vector<double> reference(Process const& p, double label, double null_label,
       x_t = p.at(Coefficient::posterior_mean_x0, step) * x0 +
             p.at(Coefficient::posterior_mean_xt, step) * x_t;
       if (step > 0) {
-        x_t += std::exp(0.5 * log_variance) * noise(random_purpose::sampler_noise, step, sample, i);
+        x_t += std::exp(0.5 * log_variance) *
+               noise(dashi::random_purpose::sampler_noise, step, sample, i);
       }
     }
   }
@@ -203,7 +204,7 @@ void check_archetype() {
   auto const values = run.with(SamplerArchetype(0));
   CHECK(run.steps == std::vector<Index>{2, 1, 0});
   for (Index n = 0; n < 3; ++n) {
-    double x = noise(random_purpose::start_noise, 0, n, 3);
+    double x = noise(dashi::random_purpose::start_noise, 0, n, 3);
     for (double const t : {0.999, 0.5, 0.0}) {
       x = 0.5 * x + static_cast<double>(run.labels[static_cast<std::size_t>(n)]) + t;
     }

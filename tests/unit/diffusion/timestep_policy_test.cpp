@@ -53,7 +53,7 @@ struct NoFrequency : UniformSteps {
   double frequency(BatchPart, Index, Index) const { return value; }
 };
 
-constexpr dashi::RandomPlace place{random_purpose::timesteps, 9, 100};
+constexpr dashi::RandomPlace place{dashi::random_purpose::timesteps, 9, 100};
 
 template <class Exec>
 void check_draws(TimestepDistribution const& distribution) {
