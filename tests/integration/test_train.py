@@ -37,7 +37,7 @@ class Train(ProgramCase):
         return name
 
     def train(self, *options, status=0, name="c.yaml"):
-        return self.dashi("train", name, "--quiet", "--threads", "2", *options, status=status)
+        return self.dashi("train", name, "--quiet", "--threads", "1", *options, status=status)
 
     def trained(self, folder="run"):
         return {name: self.path(f"{folder}/{name}").read_bytes() for name in ("model.safetensors", "ema.safetensors")}
@@ -184,7 +184,7 @@ class Runs(Train):
 
 class Signals(Train):
     def start(self, *options):
-        process = subprocess.Popen([self.program, "train", "c.yaml", "--quiet", "--threads", "2", *options],
+        process = subprocess.Popen([self.program, "train", "c.yaml", "--quiet", "--threads", "1", *options],
                                    cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
@@ -221,7 +221,7 @@ class Signals(Train):
     def test_a_second_interrupt_ends_at_once(self):
         # Steps long enough that both come within one.
         self.config(CONFIG, ("steps: 6", "steps: 100"), ("batch: 8", "batch: 256"), ("width: 32", "width: 96"),
-                    ("size: 16", "size: 32"))
+                    ("size: 16", "size: 32"), ("every: 2", "every: 1000000"))
         process = self.start()
         self.wait_for_steps(process, 2)
         before = self.states()
@@ -304,7 +304,7 @@ class Refusals(Train):
             with self.subTest(new=new):
                 self.config(CONFIG, (old, new))
                 self.path("run/config.yaml").write_bytes(self.path("c.yaml").read_bytes())
-                self.assertIn(what, self.refuse("--resume", code="resume-changed"))
+                self.assertIn(what, self.refuse("--resume", "--threads", "1", code="resume-changed"))
         self.config(CONFIG, ("every: 2", "every: 3"))  # decides no bit
         self.train("--resume")
 
@@ -312,8 +312,8 @@ class Refusals(Train):
         self.config()
         self.train("--steps", "2")
         self.path("run/config.yaml").write_bytes(self.path("c.yaml").read_bytes())
-        self.assertIn("threads", self.refuse("--resume", "--threads", "1", code="resume-changed"))
-        self.dashi("train", "c.yaml", "--quiet", "--resume", "--allow-drift", "--threads", "1")
+        self.assertIn("threads", self.refuse("--resume", "--threads", "2", code="resume-changed"))
+        self.dashi("train", "c.yaml", "--quiet", "--resume", "--allow-drift", "--threads", "2")
 
     def test_damaged_states(self):
         self.config()
@@ -323,7 +323,7 @@ class Refusals(Train):
         data = bytearray(newest.read_bytes())
         data[-5] ^= 1
         newest.write_bytes(data)
-        done = self.run_dashi("train", "c.yaml", "--resume", "--threads", "2")
+        done = self.run_dashi("train", "c.yaml", "--resume", "--threads", "1")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(b"an older state is taken", done.stderr)
         self.assertEqual(self.trained(), whole)
@@ -331,7 +331,7 @@ class Refusals(Train):
             data = bytearray(state.read_bytes())
             data[-5] ^= 1
             state.write_bytes(data)
-        self.refuse("--resume", "--threads", "2", status=65, code="training-state")
+        self.refuse("--resume", "--threads", "1", status=65, code="training-state")
 
     def images(self, sizes=((8, 8), (8, 8))):
         for label, (width, height) in enumerate(sizes):
@@ -379,7 +379,7 @@ class Refusals(Train):
 
     def test_a_loss_that_is_not_finite_keeps_the_last_state(self):
         self.config(CONFIG, ("lr: 1e-3", "lr: 1000"), ("steps: 6", "steps: 400"), ("every: 2", "every: 1"))
-        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "2")
+        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "1")
         message = done.stderr.decode()
         self.assertEqual(done.returncode, 70, message)
         self.assertRegex(message, r"\Adashi: error\[training-not-finite\] step \d+: [^\n]+\n\Z")
@@ -396,7 +396,7 @@ class Refusals(Train):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
 
-        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "2", "--resume", "--steps", "4", preexec_fn=limit)
+        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "1", "--resume", "--steps", "4", preexec_fn=limit)
         message = done.stderr.decode()
         self.assertEqual(done.returncode, 74, message)
         self.assertEqual(message.count("\n"), 1)
