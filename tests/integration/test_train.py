@@ -37,7 +37,7 @@ class Train(ProgramCase):
         return name
 
     def train(self, *options, status=0, name="c.yaml"):
-        return self.dashi("train", name, "--quiet", "--threads", "2", *options, status=status)
+        return self.dashi("train", name, "--quiet", "--threads", "1", *options, status=status)
 
     def trained(self, folder="run"):
         return {name: self.path(f"{folder}/{name}").read_bytes() for name in ("model.safetensors", "ema.safetensors")}
@@ -100,8 +100,8 @@ class Runs(Train):
                 self.train("--resume")
                 self.assertEqual(self.trained(), whole)
                 self.assertEqual(self.metrics(), metrics)
-                now = {name: self.path(f"run/checkpoints/{name}").read_bytes() for name in states}
-                self.assertEqual(now, states)
+                for name in set(self.states()) & set(states):
+                    self.assertEqual(self.path(f"run/checkpoints/{name}").read_bytes(), states[name], name)
 
     def test_the_same_bits_on_any_number_of_threads(self):
         for accumulate in (1, 2):
@@ -176,16 +176,19 @@ class Runs(Train):
             losses.append([line["loss"] for line in self.metrics(f"t{len(losses)}")])
         self.assertEqual(len({tuple(each) for each in losses}), len(losses))
         # A model that is its own teacher differs from it by nothing at first.
-        self.assertEqual(self.metrics("t3")[0]["source_loss"], 0)
-        self.assertGreater(self.metrics("t1")[0]["source_loss"], 0)
+        self.assertLess(self.metrics("t3")[0]["source_loss"], 1e-12)
+        self.assertGreater(self.metrics("t1")[0]["source_loss"], 1e-3)
         metadata = read_safetensors(self.path("t1/model.safetensors"))[1]
         self.assertEqual(json.loads(metadata["dashi.train"])["method"], "diff_tuning")
 
 
 class Signals(Train):
     def start(self, *options):
-        return subprocess.Popen([self.program, "train", "c.yaml", "--quiet", "--threads", "2", *options],
-                                cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen([self.program, "train", "c.yaml", "--quiet", "--threads", "1", *options],
+                                   cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
 
     def wait_for_steps(self, process, least):
         log = self.path("run/metrics.jsonl")
@@ -217,8 +220,8 @@ class Signals(Train):
 
     def test_a_second_interrupt_ends_at_once(self):
         # Steps long enough that both come within one.
-        self.config(CONFIG, ("steps: 6", "steps: 100"), ("batch: 8", "batch: 1024"), ("width: 32", "width: 128"),
-                    ("size: 16", "size: 64"))
+        self.config(CONFIG, ("steps: 6", "steps: 100"), ("batch: 8", "batch: 256"), ("width: 32", "width: 96"),
+                    ("size: 16", "size: 32"), ("every: 2", "every: 1000000"))
         process = self.start()
         self.wait_for_steps(process, 2)
         before = self.states()
@@ -233,7 +236,7 @@ class Signals(Train):
 class Refusals(Train):
     def test_configurations(self):
         for old, new, line, texts in (
-                ("seed: 3", "sede: 3", 4, ("unknown key 'sede'", "did you mean seed?")),
+                ("seed: 3", "sead: 3", 4, ("unknown key 'sead'", "did you mean seed?")),
                 ("lr: 1e-3", "learning: 1e-3", 8, ("unknown key 'optimizer.learning'",)),
                 ("seed: 3", "batch: 4", 4, ("'batch' again", "line 3")),
                 ("batch: 8", "batch: eight", 3, ("batch is 'eight'", "a whole number")),
@@ -254,7 +257,6 @@ class Refusals(Train):
                 ("ema: 0.9", "ema: !!float 0.9", 5, ("the tag",)),
                 ("ema: 0.9", "ema: 1", 5, ("ema is '1'",)),
                 ("seed: 3", "seed: *a", 4, ()),
-                ("seed: 3", "seed: [", 4, ()),
                 ("seed: 3", "shards: 4", 4, ("reproducible: any_threads",)),
                 ("seed: 3", "accumulate: 3", 3, ("a multiple of 3",)),
                 ("seed: 3", "method: diff_tuning", 4, ("bank",)),
@@ -273,6 +275,8 @@ class Refusals(Train):
                 for text in texts:
                     self.assertIn(text, message)
                 self.assertFalse(self.path("run").exists())
+        self.config(CONFIG, ("seed: 3", "seed: ["))
+        self.assertRegex(self.refuse(code="bad-yaml"), r"c\.yaml: line \d+: ")
         self.config("- 1\n")
         self.refuse(code="config-type")
         self.config("a: " + "[" * 40 + "]" * 40)
@@ -280,7 +284,7 @@ class Refusals(Train):
         self.config(CONFIG + "---\na: 1\n")
         self.refuse(code="yaml-documents")
         self.path("c.yaml").unlink()
-        self.refused("train", "c.yaml", status=66, code="cannot-open")
+        self.refused("train", "c.yaml", status=66, code="no-such-file")
 
     def test_patches_must_fit(self):
         self.config(CONFIG, ("size: 16", "size: 18"))
@@ -300,7 +304,7 @@ class Refusals(Train):
             with self.subTest(new=new):
                 self.config(CONFIG, (old, new))
                 self.path("run/config.yaml").write_bytes(self.path("c.yaml").read_bytes())
-                self.assertIn(what, self.refuse("--resume", code="resume-changed"))
+                self.assertIn(what, self.refuse("--resume", "--threads", "1", code="resume-changed"))
         self.config(CONFIG, ("every: 2", "every: 3"))  # decides no bit
         self.train("--resume")
 
@@ -308,8 +312,8 @@ class Refusals(Train):
         self.config()
         self.train("--steps", "2")
         self.path("run/config.yaml").write_bytes(self.path("c.yaml").read_bytes())
-        self.assertIn("threads", self.refuse("--resume", "--threads", "1", code="resume-changed"))
-        self.dashi("train", "c.yaml", "--quiet", "--resume", "--allow-drift", "--threads", "1")
+        self.assertIn("threads", self.refuse("--resume", "--threads", "2", code="resume-changed"))
+        self.dashi("train", "c.yaml", "--quiet", "--resume", "--allow-drift", "--threads", "2")
 
     def test_damaged_states(self):
         self.config()
@@ -319,7 +323,7 @@ class Refusals(Train):
         data = bytearray(newest.read_bytes())
         data[-5] ^= 1
         newest.write_bytes(data)
-        done = self.run_dashi("train", "c.yaml", "--resume", "--threads", "2")
+        done = self.run_dashi("train", "c.yaml", "--resume", "--threads", "1")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(b"an older state is taken", done.stderr)
         self.assertEqual(self.trained(), whole)
@@ -327,7 +331,7 @@ class Refusals(Train):
             data = bytearray(state.read_bytes())
             data[-5] ^= 1
             state.write_bytes(data)
-        self.refuse("--resume", "--threads", "2", status=65, code="training-state")
+        self.refuse("--resume", "--threads", "1", status=65, code="training-state")
 
     def images(self, sizes=((8, 8), (8, 8))):
         for label, (width, height) in enumerate(sizes):
@@ -346,12 +350,12 @@ class Refusals(Train):
         self.assertIn("class 1", self.refuse(status=65, code="class-index"))
         self.path("data/2").mkdir()
         self.config(CONFIG, self.DATA, ("output: run", "output: other"))
-        self.assertIn("data/2", self.refuse(status=65, code="empty-class"))
+        self.assertIn("class folder '2'", self.refuse(status=65, code="empty-class"))
 
     def test_mixed_sizes(self):
         self.images(((8, 8), (12, 8)))
         self.config(CONFIG, self.DATA)
-        self.assertIn("resize", self.refuse(status=65, code="image-size"))
+        self.assertIn("resize", self.refuse(status=65, code="mixed-shapes"))
         self.config(CONFIG, self.DATA, ("path: data", "path: data, size: 8, resize: box"))
         self.train()
 
@@ -375,7 +379,7 @@ class Refusals(Train):
 
     def test_a_loss_that_is_not_finite_keeps_the_last_state(self):
         self.config(CONFIG, ("lr: 1e-3", "lr: 1000"), ("steps: 6", "steps: 400"), ("every: 2", "every: 1"))
-        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "2")
+        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "1")
         message = done.stderr.decode()
         self.assertEqual(done.returncode, 70, message)
         self.assertRegex(message, r"\Adashi: error\[training-not-finite\] step \d+: [^\n]+\n\Z")
@@ -392,7 +396,7 @@ class Refusals(Train):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
 
-        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "2", "--resume", "--steps", "4", preexec_fn=limit)
+        done = self.run_dashi("train", "c.yaml", "--quiet", "--threads", "1", "--resume", "--steps", "4", preexec_fn=limit)
         message = done.stderr.decode()
         self.assertEqual(done.returncode, 74, message)
         self.assertEqual(message.count("\n"), 1)
