@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
-namespace {
+// Named, because nvcc warns of what is unused in an unnamed one.
+namespace train_test {
 
 using namespace dashi;
-using Net = DiT<precision::Float32>;
 
 /// Two classes: images that are all light, images that are all dark.
 struct Plain {
@@ -33,6 +33,14 @@ struct Plain {
   }
   std::string digest() const { return "plain"; }
 };
+
+}  // namespace train_test
+
+namespace {
+
+using namespace dashi;
+using Net = DiT<precision::Float32>;
+using train_test::Plain;
 
 DitConfig tiny() {
   DitConfig config;

@@ -5,8 +5,9 @@
 
 namespace dashi::test {
 
-/// Calls body.template operator()<T>() for each scalar type; for the first only where CMake's
-/// DASHI_TEST_SCALARS is `one`, and the others are then not compiled either.
+/// Calls body.template operator()<T>() for each scalar type (nvcc refuses such a body without a
+/// capture list: write [&]); for the first only where CMake's DASHI_TEST_SCALARS is `one`, and the
+/// others are then not compiled either.
 template <class First, class... Rest, class Body>
 void for_each_scalar(Body const& body) {
   body.template operator()<First>();

@@ -11,7 +11,8 @@
 
 #include "support/device_copy.hpp"
 
-namespace {
+// Named, because nvcc warns of what is unused in an unnamed one.
+namespace backbone_denoiser_test {
 
 using dashi::Index;
 using Exec = Kokkos::DefaultExecutionSpace;
@@ -52,7 +53,9 @@ struct AffineNet {
   }
 };
 
-}  // namespace
+}  // namespace backbone_denoiser_test
+
+using namespace backbone_denoiser_test;
 
 TEST_CASE("a backbone answers as a denoiser with its own memory") {
   static_assert(dashi::diffusion::require_backbone<AffineNet>());

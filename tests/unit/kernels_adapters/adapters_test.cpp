@@ -141,7 +141,7 @@ void check_type() {
 TEMPLATE_TEST_CASE("scale-bias, low rank and weighted sums are what plain loops give", "[adapters]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
   dashi::test::for_each_scalar<float, double, BFloat16, Float16>(
-      []<class T>() { check_type<TestType, T>(); });
+      [&]<class T>() { check_type<TestType, T>(); });
 }
 
 TEST_CASE("adapters name extents that do not match", "[adapters]") {

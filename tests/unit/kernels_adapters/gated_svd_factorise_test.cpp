@@ -78,7 +78,7 @@ void check_factorised() {
 
 TEMPLATE_TEST_CASE("factors of weights materialise to the weights", "[gated_svd]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
-  dashi::test::for_each_scalar<float, double>([]<class T>() { check_factorised<TestType, T>(); });
+  dashi::test::for_each_scalar<float, double>([&]<class T>() { check_factorised<TestType, T>(); });
 }
 
 TEST_CASE("a weight with NaN or of too large a rank is refused", "[gated_svd]") {

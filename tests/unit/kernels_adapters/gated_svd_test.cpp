@@ -279,19 +279,19 @@ void check_materialised() {
 TEMPLATE_TEST_CASE("gated layers and adjoints are what plain loops give", "[gated_svd]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
   dashi::test::for_each_scalar<float, double, BFloat16>(
-      []<class T>() { check_type<TestType, T>(); });
+      [&]<class T>() { check_type<TestType, T>(); });
 }
 
 TEMPLATE_TEST_CASE("skipping inactive tailors and materialising give the gated layer",
                    "[gated_svd]", DASHI_TEST_SCALARS(Default, SerialPortable)) {
-  dashi::test::for_each_scalar<float, double, BFloat16>([]<class T>() {
+  dashi::test::for_each_scalar<float, double, BFloat16>([&]<class T>() {
     check_blocks<TestType, T>();
     check_materialised<TestType, T>();
   });
 }
 
 TEST_CASE("skipping tailors needs no more scratch than the gated layer", "[gated_svd]") {
-  dashi::test::for_each_scalar<float, double>([]<class T>() { check_blocks_scratch<T>(); });
+  dashi::test::for_each_scalar<float, double>([&]<class T>() { check_blocks_scratch<T>(); });
 }
 
 TEST_CASE("labels that are no class and blocks beyond the components are refused", "[gated_svd]") {

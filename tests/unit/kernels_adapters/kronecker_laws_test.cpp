@@ -168,7 +168,7 @@ TEMPLATE_TEST_CASE("fusing rounds each element once and merging gives the same b
 TEMPLATE_TEST_CASE("Kronecker products multiply, transpose and have adjoints", "[kronecker]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
   dashi::test::for_each_scalar<float, double, BFloat16>(
-      []<class T>() { check_laws<TestType, T>(); });
+      [&]<class T>() { check_laws<TestType, T>(); });
 }
 
 TEST_CASE("Kronecker gradients are finite differences", "[kronecker]") {

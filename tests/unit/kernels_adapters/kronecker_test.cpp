@@ -122,7 +122,7 @@ void check_everything() {
 TEMPLATE_TEST_CASE("Kronecker products and adjoints are those of the formed matrix", "[kronecker]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
   dashi::test::for_each_scalar<float, double, BFloat16>(
-      []<class T>() { check_everything<TestType, T>(); });
+      [&]<class T>() { check_everything<TestType, T>(); });
 }
 
 TEST_CASE("Kronecker products and adjoints of a real size", "[kronecker]") {
