@@ -122,10 +122,13 @@ TEMPLATE_TEST_CASE("computing blocks again gives the same bits", "[dit]", precis
   CHECK(10 * little.peak() < 6 * much.peak());
 }
 
-TEMPLATE_TEST_CASE("a pass without gradients gives the same bits in less memory", "[dit]",
+// Not the same bits: a vendor's epilogue applies the activation where no argument of it is kept.
+// Some twenty roundings lie on the longest way through two blocks.
+TEMPLATE_TEST_CASE("a pass without gradients gives the same numbers in less memory", "[dit]",
                    precision::Float32, precision::Bf16Mixed) {
   test::TinyDit<Net<TestType>> dit;
-  CHECK(dit.evaluate() == dit.forward());
+  auto const forward = dit.forward();
+  CHECK(test::relative_difference(dit.evaluate(), forward) < 20 * tolerance<TestType>());
   Arena trains, evaluates;
   (void)dit.net.saved(trains, 3);
   (void)dit.net.evaluation(evaluates, 3);

@@ -3,6 +3,7 @@
 
 #include <dashi/core/arena.hpp>
 #include <dashi/core/context.hpp>
+#include <dashi/core/parameter_list.hpp>
 #include <dashi/kernels/layer_norm_modulate.hpp>
 
 #include <cmath>
