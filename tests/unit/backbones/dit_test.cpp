@@ -7,6 +7,8 @@
 #include <catch2/matchers/catch_matchers.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <golden_case.hpp>
+
 #include "tiny_dit.hpp"
 
 namespace {
