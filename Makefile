@@ -30,8 +30,8 @@ lanes:                       ## builds and links the kernels for CUDA and HIP: d
 lanes-full:                  ## the same with every scalar type
 	tests/lanes/run all
 
-build/dashi: configure       ## the program and, for its verb bench, build/dashi-bench
-	cmake --build --preset host-release --parallel $(jobs) --target dashi_program dashi_bench
+build/dashi: configure       ## the program and, for some verbs, build/dashi-bench and build/dashi-models
+	cmake --build --preset host-release --parallel $(jobs) --target dashi_program dashi_bench dashi_models
 
 asan: bootstrap              ## readers and writers under AddressSanitizer and UBSan
 	cmake --preset host-asan

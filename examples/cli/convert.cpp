@@ -39,9 +39,9 @@ std::optional<io::Dtype> target_argument(std::string const& option, std::string 
     return std::nullopt;
   }
   io::Dtype const dtype = dtype_argument(text);
-  if (!checkpoints::is_convertible(dtype)) {
+  if (!io::is_convertible(dtype)) {
     usage_error("bad-dtype", option + " to " + io::in_quotes(text),
-                checkpoints::convertible_names() + " or same");
+                io::convertible_names() + " or same");
   }
   return dtype;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The programs `dashi` and `dashi-bench`: a verb, its files, its options. docs/manual.md is the
-// manual.
+// The programs `dashi`, `dashi-bench` and `dashi-models`: a verb, its files, its options.
+// docs/manual.md is the manual.
 
 #include "arguments.hpp"
 #include "failure.hpp"

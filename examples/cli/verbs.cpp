@@ -11,10 +11,7 @@ void add_verbs(CLI::App& app, Session& session) {
   add_reshard(app, session);
   add_soup(app, session);
   add_merge(app, session);
-  add_sample(app, session);
-  add_train(app, session);
-  add_probe(app, session);
-  add_score(app, session);
+  add_model_verbs(app, session);
   add_demo(app, session);
   add_bench(app, session);
 }

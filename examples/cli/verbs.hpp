@@ -5,7 +5,7 @@
 
 namespace cli {
 
-/// All verbs of the program.
+/// All verbs of the program: each program has its own.
 void add_verbs(CLI::App& app, Session& session);
 
 // Each adds one verb; its options live as long as the App.
@@ -16,11 +16,15 @@ void add_convert(CLI::App& app, Session& session);
 void add_reshard(CLI::App& app, Session& session);
 void add_soup(CLI::App& app, Session& session);
 void add_merge(CLI::App& app, Session& session);
-void add_sample(CLI::App& app, Session& session);
-void add_train(CLI::App& app, Session& session);
-void add_probe(CLI::App& app, Session& session);
-void add_score(CLI::App& app, Session& session);
+/// Those that are the program dashi-models.
+void add_model_verbs(CLI::App& app, Session& session);
 void add_demo(CLI::App& app, Session& session);
 void add_bench(CLI::App& app, Session& session);
+
+// In dashi-models.
+void add_train(CLI::App& app, Session& session);
+void add_sample(CLI::App& app, Session& session);
+void add_probe(CLI::App& app, Session& session);
+void add_score(CLI::App& app, Session& session);
 
 }  // namespace cli

@@ -12,7 +12,6 @@
 #include <dashi/checkpoints/dit_model.hpp>
 #include <dashi/checkpoints/dit_positions.hpp>
 #include <dashi/checkpoints/dit_record.hpp>
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/checkpoints/load_dit.hpp>
 #include <dashi/checkpoints/reshard.hpp>
 #include <dashi/checkpoints/rewrite.hpp>

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <dashi/checkpoints/convert_plan.hpp>
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/checkpoints/reshard.hpp>
 #include <dashi/checkpoints/stream_options.hpp>
 #include <dashi/core/context.hpp>
 #include <dashi/core/floating_environment.hpp>
 #include <dashi/core/tensor.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
+#include <dashi/io/float_dtypes.hpp>
 #include <dashi/io/progress.hpp>
 #include <dashi/kernels/convert.hpp>
 #include <dashi/merging/chunk_pool.hpp>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/checkpoints/rewrite.hpp>
 #include <dashi/core/error.hpp>
 #include <dashi/core/version.hpp>
 #include <dashi/io/checkpoint.hpp>
+#include <dashi/io/float_dtypes.hpp>
 #include <dashi/io/json_text.hpp>
 #include <dashi/io/listing.hpp>
 #include <dashi/io/tensor_spec.hpp>
@@ -104,7 +104,7 @@ inline void expect_float_target(io::Dtype dtype, std::string const& place) {
                       .file = {},
                       .place = place,
                       .found = "the dtype " + std::string(io::name(dtype)),
-                      .expected = convertible_names(),
+                      .expected = io::convertible_names(),
                       .advice = {}});
   }
 }
@@ -135,7 +135,7 @@ inline io::Dtype planned_dtype(io::Checkpoint const& checkpoint, io::TensorInfo 
                          .found = "dtype " + std::string(io::name(info.dtype)) +
                                   ", which the rule " + io::in_quotes(rule.pattern()) +
                                   " would make " + std::string(io::name(to)),
-                         .expected = "one of " + convertible_names(),
+                         .expected = "one of " + io::convertible_names(),
                          .advice = "let an earlier rule leave the tensor as it is: 'REGEX=same'"});
     }
     return to;

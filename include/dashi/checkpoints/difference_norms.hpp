@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/core/float_convert.hpp>
 #include <dashi/io/dtype.hpp>
+#include <dashi/io/float_dtypes.hpp>
 
 #include <algorithm>
 #include <array>

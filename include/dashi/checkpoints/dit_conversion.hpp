@@ -4,11 +4,11 @@
 #include <dashi/checkpoints/dit_embedders.hpp>
 #include <dashi/checkpoints/dit_positions.hpp>
 #include <dashi/checkpoints/dit_record.hpp>
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/checkpoints/rewrite.hpp>
 #include <dashi/core/error.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/dialects/read_dit.hpp>
+#include <dashi/io/float_dtypes.hpp>
 #include <dashi/io/tensor_spec.hpp>
 
 #include <algorithm>
@@ -140,7 +140,7 @@ private:
     io::Dtype const dtype = stated_position_dtype(*plan_.checkpoint).value_or(patch.info.dtype);
     if (!is_convertible(dtype)) {
       fail(patch, "dtype " + std::string(io::name(dtype)),
-           "one of " + convertible_names() + ", in which the table of positions can be written",
+           "one of " + io::convertible_names() + ", in which the table of positions can be written",
            "convert the weights first");
     }
     return dtype;

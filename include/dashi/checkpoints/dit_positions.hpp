@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/checkpoints/stream_options.hpp>
 #include <dashi/core/error.hpp>
 #include <dashi/core/expects.hpp>
@@ -9,6 +8,7 @@
 #include <dashi/core/floating_environment.hpp>
 #include <dashi/core/sincos_position.hpp>
 #include <dashi/io/checkpoint.hpp>
+#include <dashi/io/float_dtypes.hpp>
 #include <dashi/io/listing.hpp>
 #include <dashi/merging/chunk_pool.hpp>
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <dashi/checkpoints/dit_model.hpp>
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/core/parameter_list.hpp>
+#include <dashi/io/float_dtypes.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -58,7 +58,7 @@ private:
                          .file = checkpoint_.path().string(),
                          .place = "tensor " + io::in_quotes(name),
                          .found = std::string(io::name(ref->info.dtype)),
-                         .expected = "one of " + convertible_names(),
+                         .expected = "one of " + io::convertible_names(),
                          .advice = {}});
     }
     with_float_type(ref->info.dtype, [&]<class From>() {

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <dashi/checkpoints/dit_model.hpp>
-#include <dashi/checkpoints/float_dtypes.hpp>
 #include <dashi/core/parameter_list.hpp>
 #include <dashi/core/version.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
 #include <dashi/io/dialects/dit_metadata.hpp>
+#include <dashi/io/float_dtypes.hpp>
 
 #include <cstddef>
 #include <filesystem>
@@ -22,7 +22,7 @@ namespace dashi::checkpoints {
 /// How a DiT is written.
 struct SaveDit {
   io::Dialect dialect = io::Dialect::dit_original;
-  io::Dtype dtype = io::Dtype::f32;               ///< one of convertible_names()
+  io::Dtype dtype = io::Dtype::f32;               ///< one of io::convertible_names()
   io::DitVariant variant{};                       ///< what the shapes do not tell, for the metadata
   std::map<std::string, std::string> metadata{};  ///< more of it
   io::CheckpointOutput output{};

@@ -3,6 +3,7 @@
 #include "draw_samples.hpp"
 #include "failure.hpp"
 #include "image_output.hpp"
+#include "model_verbs.hpp"
 #include "verbs.hpp"
 
 #include <dashi/core/version.hpp>
@@ -289,7 +290,7 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
 void add_sample(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "sample", "draw images from a DiT",
+      app, "sample", model_verb_summary("sample"),
       "  dashi sample model.safetensors out.png --class 3 --class 7 --grid 4x4 --seed 5\n"
       "  dashi sample model.safetensors strip.png --class 3 --trajectory\n"
       "  dashi sample model.safetensors --bank bank.safetensors --count 1000 --guidance 1");

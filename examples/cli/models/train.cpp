@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "arguments.hpp"
 #include "failure.hpp"
+#include "model_verbs.hpp"
 #include "signals.hpp"
 #include "train_run.hpp"
 #include "verbs.hpp"
@@ -278,7 +279,7 @@ dashi::ExitStatus train(Session& session, Arguments const& arguments) {
 void add_train(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "train", "train or fine-tune a DiT as a configuration says; stops and resumes exactly",
+      app, "train", model_verb_summary("train"),
       "  dashi train shapes.yaml\n  dashi train shapes.yaml --resume\n"
       "  dashi train shapes.yaml --dry-run\n\n"
       "docs/training.md describes the keys of a configuration. SIGINT, SIGTERM and SIGUSR1 save "

@@ -4,6 +4,7 @@
 #include "dit_argument.hpp"
 #include "dit_runner.hpp"
 #include "failure.hpp"
+#include "model_verbs.hpp"
 #include "svg_chart.hpp"
 #include "training_data.hpp"
 #include "verbs.hpp"
@@ -202,7 +203,7 @@ dashi::ExitStatus probe(Session& session, Arguments const& arguments) {
 void add_probe(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "probe", "measure a DiT's loss by timestep on images, with fixed noise",
+      app, "probe", model_verb_summary("probe"),
       "  dashi probe model.safetensors --data images/\n"
       "  dashi probe base.safetensors --against tuned.safetensors --data images/ --out curve.svg");
   add_dit_argument(*verb, arguments->dit);

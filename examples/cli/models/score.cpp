@@ -3,6 +3,7 @@
 #include "data_argument.hpp"
 #include "draw_samples.hpp"
 #include "failure.hpp"
+#include "model_verbs.hpp"
 #include "training_data.hpp"
 #include "verbs.hpp"
 
@@ -168,7 +169,7 @@ dashi::ExitStatus score(Session& session, Arguments const& arguments) {
 void add_score(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "score", "compare samples of a DiT with images: Frechet distance, precision, recall",
+      app, "score", model_verb_summary("score"),
       "  dashi score model.safetensors --data images/ --samples 500 --guidance 1\n"
       "  dashi score --bank samples.safetensors --data images/\n\n"
       "Features are those of a fixed random network, or the pixels averaged over 8 x 8 areas: "

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "verbs.hpp"
+
+namespace cli {
+
+void add_verbs(CLI::App& app, Session& session) {
+  add_train(app, session);
+  add_sample(app, session);
+  add_probe(app, session);
+  add_score(app, session);
+}
+
+}  // namespace cli
