@@ -20,6 +20,8 @@ struct AdapterFile {
   std::string config;                           ///< adapter_config.json of PEFT, else empty
   /// io::checkpoint_digest of the base that it was made for; empty where the file does not say.
   std::string base_digest;
+  /// Learned embeddings of new tokens by the text that stands for them: [dim].
+  std::map<std::string, AdapterTensor> token_embeddings;
   std::vector<std::string> ignored;  ///< keys that the caller asked to ignore
 };
 
