@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct AdapterFile {
   std::string base_digest;
   /// Learned embeddings of new tokens by the text that stands for them: [dim].
   std::map<std::string, AdapterTensor> token_embeddings;
+  /// The file that was read, from which the tensors still read; null for an adapter that is made.
+  std::shared_ptr<Checkpoint const> source;
   std::vector<std::string> ignored;  ///< keys that the caller asked to ignore
 };
 

@@ -25,6 +25,7 @@ enum class Dialect {
   diffusers_lora_old,  ///< *.processor.to_q_lora.down.weight and alike
   ibm_krona,           ///< DiffuseKronA: the old names with Kronecker factors
   cloneofsimo,         ///< <model>:<index>:up|down
+  dashi_adapter,       ///< dashi's own, marked by the metadata key dashi.adapter
 };
 
 /// The name that people use.
@@ -43,6 +44,7 @@ constexpr std::string_view name(Dialect dialect) noexcept {
     case Dialect::diffusers_lora_old: return "diffusers LoRA, old names";
     case Dialect::ibm_krona: return "IBM DiffuseKronA";
     case Dialect::cloneofsimo: return "cloneofsimo LoRA";
+    case Dialect::dashi_adapter: return "dashi adapter";
     case Dialect::unknown: break;
   }
   return "unknown";
