@@ -87,6 +87,9 @@ private:
   std::string mismatch(std::size_t m, AdapterPlace const& place) {
     AdapterModule const& module = adapter_.modules[m];
     std::vector<std::uint64_t> weight = tensor(place.pieces.front()).shape;
+    if (weight.empty()) {
+      return refuse(m, in_quotes(tensor(place.pieces.front()).name) + " is a scalar");
+    }
     std::uint64_t rows = 0;
     for (AdapterPiece const& piece : place.pieces) {
       rows = std::max(rows, piece.module_row + piece.rows);
@@ -96,9 +99,6 @@ private:
         return refuse(m, "its parts in the base have shapes " + shape_text(weight) + " and " +
                              shape_text(other));
       }
-    }
-    if (weight.empty()) {
-      return refuse(m, in_quotes(tensor(place.pieces.front()).name) + " is a scalar");
     }
     weight.front() = rows;
     std::vector<std::uint64_t> const change = change_shape(module, weight);

@@ -179,6 +179,13 @@ TEST_CASE("shapes must be equal, but for one squeeze") {
   }
 }
 
+TEST_CASE("a scalar of the base is no place") {
+  AdapterBase const base = base_of({{"lin.weight", {}}});
+  CHECK(contains(message(of(Dialect::peft, {low_rank("base_model.model", "lin", 4, 6)}), base,
+                         "shape-mismatch"),
+                 "'lin.weight' is a scalar"));
+}
+
 TEST_CASE("factors that do not multiply to the weight have a sentence of their own") {
   AdapterModule module;
   module.part = "lycoris";
