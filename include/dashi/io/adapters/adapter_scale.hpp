@@ -113,8 +113,8 @@ private:
 
   void expect_alpha(double alpha, std::string const& source = {}) const {
     if (alpha == 0) {
-      fail("alpha-zero", "alpha is 0" + source + ": the module would do nothing", "an alpha other than 0",
-           "leave the module out with --ignore if that is meant");
+      fail("alpha-zero", "alpha is 0" + source + ": the module would do nothing",
+           "an alpha other than 0", "leave the module out with --ignore if that is meant");
     }
     if (!std::isfinite(alpha)) {
       fail("alpha-not-finite", "alpha is " + number_text(alpha), "a finite number",
