@@ -19,6 +19,7 @@
 #include <dashi/checkpoints/dit_record.hpp>
 #include <dashi/checkpoints/fuse.hpp>
 #include <dashi/checkpoints/fuse_bits.hpp>
+#include <dashi/checkpoints/fuse_memory.hpp>
 #include <dashi/checkpoints/fuse_metadata.hpp>
 #include <dashi/checkpoints/fuse_pass.hpp>
 #include <dashi/checkpoints/fuse_plan.hpp>
