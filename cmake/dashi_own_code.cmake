@@ -5,7 +5,8 @@ if(PROJECT_IS_TOP_LEVEL)
   find_program(DASHI_CCACHE ccache)
   # Kokkos' launcher for CUDA recognises the compiler only where it is the command's first word.
   if(DASHI_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER AND NOT dashi_devices MATCHES ";CUDA;")
-    set(CMAKE_CXX_COMPILER_LAUNCHER "${DASHI_CCACHE}")
+    # What ccache asks for before it keeps objects that were compiled with a precompiled header.
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_SLOPPINESS=pch_defines,time_macros" "${DASHI_CCACHE}")
   endif()
 endif()
 
@@ -42,6 +43,21 @@ function(dashi_own_target target)
   if(DASHI_MARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     target_compile_options(${target} PRIVATE "-march=${DASHI_MARCH}")
   endif()
+endfunction()
+
+# dashi_precompile(FIRST OTHERS... HEADERS <header>...): parses HEADERS once for all these targets, whose flags are alike.
+# They are no part of what a source may rely on: every source includes what it uses.
+function(dashi_precompile first)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS")
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR dashi_backend MATCHES "^(cuda|hip)$")
+    return()  # device compilers take none, and clang's build is there for its warnings
+  endif()
+  target_precompile_headers(${first} PRIVATE ${arg_HEADERS})
+  target_compile_options(${first} PRIVATE -fpch-preprocess)
+  foreach(target IN LISTS arg_UNPARSED_ARGUMENTS)
+    target_precompile_headers(${target} REUSE_FROM ${first})
+    target_compile_options(${target} PRIVATE -fpch-preprocess)
+  endforeach()
 endfunction()
 
 # The program reads files of strangers: release builds carry the usual mitigations.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "arguments.hpp"
+#include "convert_adapter.hpp"
 #include "convert_names.hpp"
 #include "failure.hpp"
 #include "output_argument.hpp"
@@ -30,6 +31,7 @@ struct Arguments {
   std::vector<std::string> rules;
   NumberArguments numbers;
   NameArguments names;
+  ConvertAdapterArguments adapter;
   bool no_digest = false;
   io::ReadOptions read;
 };
@@ -127,9 +129,25 @@ void expect_names_alone(Arguments const& arguments) {
   }
 }
 
+void expect_no_adapter(Arguments const& arguments) {
+  if (arguments.adapter.any()) {
+    usage_error("not-an-adapter", "an option for adapters",
+                "--to with a dialect of adapters, and an adapter");
+  }
+}
+
 dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
   expect_path("IN", arguments.input);
   expect_names_alone(arguments);
+  if (converts_adapter(arguments.names.to, arguments.input, arguments.read)) {
+    if (arguments.names.any()) {
+      usage_error("not-a-dit", "an option for a DiT",
+                  "an adapter's options with --to " + arguments.names.to);
+    }
+    return convert_adapter(session, arguments.input, arguments.output, arguments.names.to,
+                           arguments.adapter, arguments.read);
+  }
+  expect_no_adapter(arguments);
   if (!arguments.names.to.empty()) {
     return convert_names(session, arguments.input, arguments.output, arguments.names,
                          arguments.read, !arguments.no_digest);
@@ -193,9 +211,12 @@ dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
 void add_convert(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "convert", "change the dtype of tensors, each number rounded once, or a DiT's names",
+      app, "convert",
+      "change the dtype of tensors, each number rounded once, a DiT's names, or an adapter's "
+      "dialect",
       "  dashi convert model.safetensors half.safetensors --dtype f16\n"
       "  dashi convert dit.safetensors folder/ --to diffusers\n"
+      "  dashi convert kohya.safetensors peft/ --to peft --base model.safetensors\n"
       "  dashi convert model.safetensors mixed.safetensors --rule 'norm|bias=same' --dtype bf16");
   verb->add_option("IN", arguments->input,
                    "safetensors file, index, or directory with one of either")
@@ -212,6 +233,7 @@ void add_convert(CLI::App& app, Session& session) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_name_options(*verb, arguments->names);
+  add_convert_adapter_options(*verb, arguments->adapter);
   verb->add_flag("--no-digest", arguments->no_digest,
                  "leave the digest of the input out of the metadata");
   add_number_options(*verb, arguments->numbers);

@@ -26,7 +26,9 @@ io::Dialect target_argument(std::string const& to) {
     return io::Dialect::dit_original;
   }
   if (to != "diffusers") {
-    usage_error("bad-names", "--to " + io::in_quotes(to), "'dit' or 'diffusers'");
+    usage_error("bad-names", "--to " + io::in_quotes(to),
+                "'dit' or 'diffusers'; of an adapter 'peft', 'kohya', 'lycoris', 'comfyui', "
+                "'diffusers', 'diffusers-old', 'krona', 'cloneofsimo' or 'dashi'");
   }
   return io::Dialect::dit_diffusers;
 }
@@ -88,7 +90,9 @@ void warn_of_positions(Session& session, std::string const& input,
 void add_name_options(CLI::App& verb, NameArguments& arguments) {
   verb.add_option("--to", arguments.to,
                   "names of a DiT: 'dit' (the original's) or 'diffusers'; every number stays.\n"
-                  "With diffusers OUT may be a folder: it gets a config.json too");
+                  "With diffusers OUT may be a folder: it gets a config.json too.\n"
+                  "Of an adapter: peft (OUT is a folder), kohya, lycoris, comfyui, diffusers,\n"
+                  "diffusers-old, krona, cloneofsimo or dashi; docs/adapters.md");
   verb.add_option("--heads", arguments.heads,
                   "attention heads, where no metadata and no config.json tells them");
   verb.add_option("--input-size", arguments.input_size,

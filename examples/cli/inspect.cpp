@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "adapter_report.hpp"
 #include "arguments.hpp"
 #include "dit_report.hpp"
 #include "picture_report.hpp"
 #include "verbs.hpp"
 
 #include <dashi/checkpoints/dit_embedders.hpp>
+#include <dashi/io/adapters/read_adapter.hpp>
 #include <dashi/io/byte_size.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/checkpoint_digest.hpp>
@@ -27,6 +29,7 @@ struct Arguments {
   std::string file;
   bool tensors = false;
   bool digest = false;
+  AdapterArguments adapter;
   io::ReadOptions read;
 };
 
@@ -49,6 +52,44 @@ std::optional<DitFindings> look_at_dit(io::Checkpoint const& checkpoint, io::Dia
     findings.fault = error.what();
   }
   return findings;
+}
+
+/// What is said of an adapter.
+struct AdapterFindings {
+  std::optional<io::AdapterFile> adapter;
+  std::string fault;  ///< why it cannot be applied
+};
+
+std::optional<AdapterFindings> look_at_adapter(Arguments const& arguments, io::Dialect dialect) {
+  if (dialect < io::Dialect::peft) {
+    return std::nullopt;
+  }
+  AdapterFindings findings;
+  io::AdapterReadOptions options = arguments.adapter.options(arguments.read);
+  try {
+    findings.adapter = io::read_adapter(arguments.file, options);
+  } catch (dashi::FormatError const& error) {
+    findings.fault = error.what();
+    if (error.diagnosis().code != "scale-unusual") {
+      return findings;
+    }
+    options.any_scale = true;  // the scales are what a reader of the report wants to see
+    findings.adapter = io::read_adapter(arguments.file, options);
+  }
+  return findings;
+}
+
+std::string adapter_text(AdapterFindings const& findings, std::size_t limit) {
+  std::string out = findings.fault.empty() ? "" : row("adapter", "not usable: " + findings.fault);
+  return out + (findings.adapter ? adapter_rows(*findings.adapter, limit) : "");
+}
+
+Json adapter_object(AdapterFindings const& findings) {
+  Json out = findings.adapter ? adapter_json(*findings.adapter) : Json::object();
+  if (!findings.fault.empty()) {
+    out["fault"] = findings.fault;
+  }
+  return out;
 }
 
 void compare_embedders(DitFindings& findings, io::Checkpoint const& checkpoint,
@@ -120,6 +161,7 @@ std::string tensor_lines(io::Checkpoint const& checkpoint, std::size_t limit) {
 
 std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport const& dialect,
                         std::optional<DitFindings> const& dit,
+                        std::optional<AdapterFindings> const& adapter,
                         std::optional<io::ContentDigests> const& digests, bool all_tensors) {
   std::uint64_t elements = 0;
   auto const counts = count_dtypes(checkpoint);
@@ -135,6 +177,7 @@ std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport cons
                             (dialect.algorithm.empty() ? "" : ", " + dialect.algorithm) + ": " +
                             dashi::escaped(dialect.evidence));
   out += dit ? dit_text(*dit) : "";
+  out += adapter ? adapter_text(*adapter, all_tensors ? SIZE_MAX : 10) : "";
   for (auto const& [name, count] : counts) {
     out += row("dtype",
                fmt::format("{:<8} {}, {} parameters, {}", name, counted(count.tensors, "tensor"),
@@ -177,6 +220,7 @@ std::string text_report(io::Checkpoint const& checkpoint, io::DialectReport cons
 
 Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dialect,
                  std::optional<DitFindings> const& dit,
+                 std::optional<AdapterFindings> const& adapter,
                  std::optional<io::ContentDigests> const& digests) {
   Json tensors = Json::array();
   std::uint64_t elements = 0;
@@ -227,6 +271,9 @@ Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dial
   if (dit) {
     out["dit"] = dit_object(*dit);
   }
+  if (adapter) {
+    out["adapter"] = adapter_object(*adapter);
+  }
   if (digests) {
     out["digest"] = digests->sha256;
     out["digest_xxh3"] = digests->xxh3;
@@ -246,6 +293,7 @@ dashi::ExitStatus inspect(Session& session, Arguments const& arguments) {
   session.warn_all(checkpoint.warnings());
   io::DialectReport const dialect = io::dialect(checkpoint);
   std::optional<DitFindings> dit = look_at_dit(checkpoint, dialect.dialect);
+  std::optional<AdapterFindings> const adapter = look_at_adapter(arguments, dialect.dialect);
   std::optional<io::ContentDigests> digests;
   if (arguments.digest && !session.options.dry_run) {
     digests = io::checkpoint_digests(checkpoint, static_cast<std::size_t>(session.threads()),
@@ -255,9 +303,9 @@ dashi::ExitStatus inspect(Session& session, Arguments const& arguments) {
     }
     checkpoint.expect_unchanged();
   }
-  session.say(text_report(checkpoint, dialect, dit, digests, arguments.tensors));
+  session.say(text_report(checkpoint, dialect, dit, adapter, digests, arguments.tensors));
   if (session.options.json) {
-    session.report(json_report(checkpoint, dialect, dit, digests));
+    session.report(json_report(checkpoint, dialect, dit, adapter, digests));
   }
   return dashi::ExitStatus::success;
 }
@@ -273,9 +321,11 @@ void add_inspect(CLI::App& app, Session& session) {
           "FILE", arguments->file,
           "safetensors file, index, or directory with one of either; or a PNG that dashi made")
       ->required();
-  verb->add_flag("--tensors", arguments->tensors, "list all tensors");
+  verb->add_flag("--tensors", arguments->tensors,
+                 "list all tensors, and all modules of an adapter");
   verb->add_flag("--digest", arguments->digest,
                  "read everything and print the digests of the content, SHA-256 and XXH3");
+  add_adapter_options(*verb, arguments->adapter);
   add_read_options(*verb, arguments->read);
   on_verb(*verb, session, arguments, inspect);
 }

@@ -7,7 +7,9 @@
 #include <dashi/core/error.hpp>
 #include <dashi/io/checkpoint_digest.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
+#include <dashi/io/commit_with_text.hpp>
 #include <dashi/io/dialects/dit_config_json.hpp>
+#include <dashi/io/new_folder.hpp>
 #include <dashi/io/output_file.hpp>
 #include <dashi/io/progress.hpp>
 #include <dashi/merging/chunk_pool.hpp>
@@ -65,53 +67,6 @@ inline std::string digest_of_result(DitConversion const& plan, StreamOptions con
     digests[t] = {target.spec.name, target.spec.dtype, target.spec.shape, hash.finish()};
   });
   return io::member_digest(std::move(digests));
-}
-
-/// Makes a folder unless it is there; what was made goes again, if it is empty, without keep().
-class NewFolder {
-public:
-  explicit NewFolder(std::filesystem::path const& path) : path_(path) {
-    std::error_code error;
-    made_ = std::filesystem::create_directory(path_, error);
-    if (error) {
-      throw IoError(IoStage::create, error.value(),
-                    {.code = "cannot-create",
-                     .file = path.string(),
-                     .place = {},
-                     .found = "cannot create the folder",
-                     .expected = {},
-                     .advice = "check the path and its permissions"});
-    }
-  }
-  NewFolder(NewFolder const&) = delete;
-  NewFolder& operator=(NewFolder const&) = delete;
-  ~NewFolder() {
-    std::error_code ignored;
-    if (made_) {
-      std::filesystem::remove(path_, ignored);
-    }
-  }
-  void keep() noexcept { made_ = false; }
-
-private:
-  std::filesystem::path path_;
-  bool made_ = false;
-};
-
-/// The weights and, beside them, config.json appear together, or neither does.
-inline void commit_with_config(io::CheckpointWriter& writer, io::OutputFile& config,
-                               std::span<std::byte const> text) {
-  config.prepare(text);
-  io::CommitSection const section;
-  config.publish();
-  try {
-    config.sync_directory();
-    writer.commit();
-  } catch (...) {
-    config.retract();
-    throw;
-  }
-  config.finish();
 }
 
 }  // namespace detail
@@ -186,7 +141,7 @@ inline DitConvertResult convert_dit(DitConversion const& plan,
   io::Checkpoint const& checkpoint = *plan.checkpoint;
   std::filesystem::path const weights = dit_weights_path(plan, path);
   bool const in_folder = weights != path;
-  std::optional<detail::NewFolder> folder;
+  std::optional<io::NewFolder> folder;
   if (in_folder) {
     expect_for_diffusers(plan);
     folder.emplace(weights.parent_path());
@@ -221,7 +176,7 @@ inline DitConvertResult convert_dit(DitConversion const& plan,
   });
   checkpoint.expect_unchanged();
   if (config) {
-    detail::commit_with_config(writer, *config, std::as_bytes(std::span(text)));
+    io::commit_with_text(writer, *config, std::as_bytes(std::span(text)));
   } else {
     writer.commit();
   }

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <dashi/checkpoints/dit_model.hpp>
+#include <dashi/checkpoints/read_numbers.hpp>
 #include <dashi/core/parameter_list.hpp>
-#include <dashi/io/float_dtypes.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -53,34 +52,7 @@ private:
     io::TensorRef const* const ref = checkpoint_.find(name);
     DASHI_EXPECTS(ref != nullptr && ref->info.elements() == to.size(),
                   "tensor '" + name + "' was checked to be there in this size");
-    if (!is_convertible(ref->info.dtype)) {
-      throw FormatError({.code = "dtype",
-                         .file = checkpoint_.path().string(),
-                         .place = "tensor " + io::in_quotes(name),
-                         .found = std::string(io::name(ref->info.dtype)),
-                         .expected = "one of " + io::convertible_names(),
-                         .advice = {}});
-    }
-    with_float_type(ref->info.dtype, [&]<class From>() {
-      std::vector<From> values(to.size());
-      checkpoint_.read(*ref, 0, std::as_writable_bytes(std::span(values)));
-      for (std::size_t i = 0; i < to.size(); ++i) {
-        to[i] = convert<T>(values[i]);
-        if (!std::isfinite(to[i])) {
-          not_finite(name, i);
-        }
-      }
-    });
-  }
-
-  [[noreturn]] void not_finite(std::string const& name, std::size_t element) const {
-    throw FormatError(
-        {.code = "not-finite",
-         .file = checkpoint_.path().string(),
-         .place = "tensor " + io::in_quotes(name) + ", element " + std::to_string(element),
-         .found = "NaN or infinity",
-         .expected = "finite numbers",
-         .advice = "the training that wrote it diverged; take an earlier checkpoint"});
+    read_numbers(checkpoint_, *ref, 0, to);
   }
 
   io::Checkpoint const& checkpoint_;

@@ -62,7 +62,7 @@ inline void expect_gate_blocks(GateBlocks const& blocks, std::span<std::int64_t 
 }  // namespace detail
 
 /// Grouped when the rows need less than half of the tailors on average: below that the smaller
-/// products lose less than they save (docs/maths/gated_svd.md). `rank` counts all components.
+/// products lose less than they save (docs/maths/svd_gate.md). `rank` counts all components.
 /// Throws PreconditionError for labels and blocks that gated_apply_blocks refuses.
 inline GatePath plan_gates(GateBlocks const& blocks, std::span<std::int64_t const> labels,
                            Index rank) {

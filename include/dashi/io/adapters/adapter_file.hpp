@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct AdapterFile {
   std::string config;                           ///< adapter_config.json of PEFT, else empty
   /// io::checkpoint_digest of the base that it was made for; empty where the file does not say.
   std::string base_digest;
+  /// Learned embeddings of new tokens by the text that stands for them: [dim].
+  std::map<std::string, AdapterTensor> token_embeddings;
+  /// The file that was read, from which the tensors still read; null for an adapter that is made.
+  std::shared_ptr<Checkpoint const> source;
   std::vector<std::string> ignored;  ///< keys that the caller asked to ignore
 };
 

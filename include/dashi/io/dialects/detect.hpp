@@ -19,6 +19,12 @@ namespace dashi::io {
 
 /// Metadata key that marks a soup's ledger; its value is the manifest.
 inline constexpr std::string_view ledger_metadata_key = "dashi.ledger";
+/// Metadata key that marks dashi's own adapters; its value is the version, docs/adapters.md.
+inline constexpr std::string_view adapter_metadata_key = "dashi.adapter";
+/// Metadata key of files in forms of our own, and its value, without the version, in a factorised
+/// DiT (docs/factorised.md).
+inline constexpr std::string_view format_metadata_key = "dashi.format";
+inline constexpr std::string_view factorised_dit_format = "factorised-dit ";
 
 namespace detail {
 
@@ -73,6 +79,13 @@ inline std::pair<Dialect, std::string> judge(Checkpoint const& c) {
   };
   if (c.metadata().count(std::string(ledger_metadata_key)) != 0) {
     return {Dialect::soup_ledger, "the metadata key 'dashi.ledger' is there"};
+  }
+  if (c.metadata().count(std::string(adapter_metadata_key)) != 0) {
+    return {Dialect::dashi_adapter, "the metadata key 'dashi.adapter' is there"};
+  }
+  if (auto const format = c.metadata().find(std::string(format_metadata_key));
+      format != c.metadata().end() && format->second.starts_with(factorised_dit_format)) {
+    return {Dialect::dit_factorised, "the metadata key 'dashi.format' says so"};
   }
   NameEvidence const e = count_names(c);
   auto const of_all = [&](std::uint64_t count) {

@@ -15,6 +15,7 @@ enum class Dialect {
   soup_ledger,         ///< `dashi soup`, marked by the metadata key dashi.ledger
   dit_original,        ///< facebookresearch/DiT
   dit_diffusers,       ///< diffusers DiTTransformer2DModel
+  dit_factorised,      ///< a DiT in factors, marked by the metadata key dashi.format
   unet_diffusers,      ///< diffusers UNet2DConditionModel
   ldm_checkpoint,      ///< Stable Diffusion in one file, model.diffusion_model.*
   peft,                ///< base_model.model.*
@@ -25,6 +26,7 @@ enum class Dialect {
   diffusers_lora_old,  ///< *.processor.to_q_lora.down.weight and alike
   ibm_krona,           ///< DiffuseKronA: the old names with Kronecker factors
   cloneofsimo,         ///< <model>:<index>:up|down
+  dashi_adapter,       ///< dashi's own, marked by the metadata key dashi.adapter
 };
 
 /// The name that people use.
@@ -33,6 +35,7 @@ constexpr std::string_view name(Dialect dialect) noexcept {
     case Dialect::soup_ledger: return "dashi soup ledger";
     case Dialect::dit_original: return "DiT, original names";
     case Dialect::dit_diffusers: return "DiT, diffusers names";
+    case Dialect::dit_factorised: return "factorised DiT";
     case Dialect::unet_diffusers: return "UNet, diffusers names";
     case Dialect::ldm_checkpoint: return "LDM checkpoint";
     case Dialect::peft: return "PEFT adapter";
@@ -43,6 +46,7 @@ constexpr std::string_view name(Dialect dialect) noexcept {
     case Dialect::diffusers_lora_old: return "diffusers LoRA, old names";
     case Dialect::ibm_krona: return "IBM DiffuseKronA";
     case Dialect::cloneofsimo: return "cloneofsimo LoRA";
+    case Dialect::dashi_adapter: return "dashi adapter";
     case Dialect::unknown: break;
   }
   return "unknown";

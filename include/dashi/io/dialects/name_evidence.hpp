@@ -52,7 +52,15 @@ inline std::string_view adapter_algorithm(std::string_view name) {
   if (has(name, ".on_input")) {
     return "IA3";
   }
-  bool const lora = has(name, ".lora_down.") || has(name, ".lora_up.") || has(name, ".lora_A.") ||
+  if (name.ends_with(".diff") || name.ends_with(".diff_b") || name.ends_with(".w_norm") ||
+      name.ends_with(".b_norm") || name.ends_with(".set_weight")) {
+    return "dense";
+  }
+  if (name.ends_with(".gamma") || name.ends_with(".krona_down") || name.ends_with(".krona_up")) {
+    return name.ends_with("a") ? "DiffFit" : "KronA";
+  }
+  bool const lora = name.ends_with(".lora_down") || name.ends_with(".lora_up") ||
+                    has(name, ".lora_down.") || has(name, ".lora_up.") || has(name, ".lora_A.") ||
                     has(name, ".lora_B.") || has(name, ".lora_mid.") ||
                     has(name, ".lora_embedding_") || is_old_diffusers_name(name) ||
                     is_cloneofsimo_name(name);

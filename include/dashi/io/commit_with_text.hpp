@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/io/commit_section.hpp>
+#include <dashi/io/output_file.hpp>
+
+#include <cstddef>
+#include <span>
+
+namespace dashi::io {
+
+/// A writer's files and, beside them, a text such as config.json appear together, or neither does.
+template <class Writer>
+void commit_with_text(Writer& writer, OutputFile& file, std::span<std::byte const> text) {
+  file.prepare(text);
+  CommitSection const section;
+  file.publish();
+  try {
+    file.sync_directory();
+    writer.commit();
+  } catch (...) {
+    file.retract();
+    throw;
+  }
+  file.finish();
+}
+
+}  // namespace dashi::io
