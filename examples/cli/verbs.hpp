@@ -28,5 +28,8 @@ void add_train(CLI::App& app, Session& session);
 void add_sample(CLI::App& app, Session& session);
 void add_probe(CLI::App& app, Session& session);
 void add_score(CLI::App& app, Session& session);
+void add_factorise(CLI::App& app, Session& session);
+void add_recombine(CLI::App& app, Session& session);
+void add_transfer(CLI::App& app, Session& session);
 
 }  // namespace cli
