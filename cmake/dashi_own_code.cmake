@@ -45,21 +45,6 @@ function(dashi_own_target target)
   endif()
 endfunction()
 
-# dashi_precompile(FIRST OTHERS... HEADERS <header>...): parses HEADERS once for all these targets, whose flags are alike.
-# They are no part of what a source may rely on: every source includes what it uses.
-function(dashi_precompile first)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS")
-  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR dashi_backend MATCHES "^(cuda|hip)$")
-    return()  # device compilers take none, and clang's build is there for its warnings
-  endif()
-  target_precompile_headers(${first} PRIVATE ${arg_HEADERS})
-  target_compile_options(${first} PRIVATE -fpch-preprocess)
-  foreach(target IN LISTS arg_UNPARSED_ARGUMENTS)
-    target_precompile_headers(${target} REUSE_FROM ${first})
-    target_compile_options(${target} PRIVATE -fpch-preprocess)
-  endforeach()
-endfunction()
-
 # The program reads files of strangers: release builds carry the usual mitigations.
 function(dashi_harden target)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)

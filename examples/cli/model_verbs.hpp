@@ -19,6 +19,9 @@ inline constexpr std::array model_verbs{
     VerbSummary{"probe", "measure a DiT's loss by timestep on images, with fixed noise"},
     VerbSummary{"score",
                 "compare samples of a DiT with images: Frechet distance, precision, recall"},
+    VerbSummary{"factorise", "write the weights of a DiT as singular vectors: KIND or FINE"},
+    VerbSummary{"recombine", "take the model of some classes out of a factorised DiT"},
+    VerbSummary{"transfer", "prepare a factorised DiT for new classes or another depth"},
 };
 
 /// Empty for another verb.

@@ -11,6 +11,8 @@ void add_verbs(CLI::App& app, Session& session) {
   add_reshard(app, session);
   add_soup(app, session);
   add_merge(app, session);
+  add_fuse(app, session);
+  add_unfuse(app, session);
   add_model_verbs(app, session);
   add_demo(app, session);
   add_bench(app, session);

@@ -16,6 +16,8 @@ void add_convert(CLI::App& app, Session& session);
 void add_reshard(CLI::App& app, Session& session);
 void add_soup(CLI::App& app, Session& session);
 void add_merge(CLI::App& app, Session& session);
+void add_fuse(CLI::App& app, Session& session);
+void add_unfuse(CLI::App& app, Session& session);
 /// Those that are the program dashi-models.
 void add_model_verbs(CLI::App& app, Session& session);
 void add_demo(CLI::App& app, Session& session);
@@ -26,5 +28,8 @@ void add_train(CLI::App& app, Session& session);
 void add_sample(CLI::App& app, Session& session);
 void add_probe(CLI::App& app, Session& session);
 void add_score(CLI::App& app, Session& session);
+void add_factorise(CLI::App& app, Session& session);
+void add_recombine(CLI::App& app, Session& session);
+void add_transfer(CLI::App& app, Session& session);
 
 }  // namespace cli

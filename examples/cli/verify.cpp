@@ -3,6 +3,7 @@
 #include "failure.hpp"
 #include "soup_actions.hpp"
 #include "verbs.hpp"
+#include "verify_fused.hpp"
 
 #include <dashi/io/byte_size.hpp>
 #include <dashi/io/checkpoint.hpp>
@@ -26,6 +27,7 @@ struct Arguments {
   std::string file;
   std::string digest;
   bool headers = false;
+  FusedArguments fused;
   io::ReadOptions read;
 };
 
@@ -69,6 +71,12 @@ std::string verify_ledger(Session& session, Arguments const& arguments) {
 }
 
 dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
+  if (arguments.fused.any()) {
+    if (!arguments.file.empty() || !arguments.digest.empty() || arguments.headers) {
+      usage_error("options-conflict", "--fused with FILE, --digest or --headers", "one of them");
+    }
+    return verify_fused(session, arguments.fused, arguments.read);
+  }
   expect_path("FILE", arguments.file);
   std::string const expected = digest_argument(arguments.digest);
   if (arguments.headers && !expected.empty()) {
@@ -145,14 +153,15 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
 void add_verify(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "verify", "check a checkpoint, an index with its shards, or a soup's ledger",
-      "  dashi verify model.safetensors\n  dashi verify model.safetensors.index.json --digest HEX");
+      app, "verify", "check a checkpoint, an index with its shards, a soup's ledger, or a fusion",
+      "  dashi verify model.safetensors\n  dashi verify model.safetensors.index.json --digest HEX\n"
+      "  dashi verify --fused fused.safetensors --base base.safetensors --adapter a.safetensors");
   verb->add_option("FILE", arguments->file,
-                   "safetensors file, index, ledger, or directory with one of them")
-      ->required();
+                   "safetensors file, index, ledger, or directory with one of them");
   verb->add_option("--digest", arguments->digest,
                    "what the digest of the content must be; exit status 1 when it is another");
   verb->add_flag("--headers", arguments->headers, "check headers only, do not read the data");
+  add_fused_options(*verb, arguments->fused);
   add_read_options(*verb, arguments->read);
   on_verb(*verb, session, arguments, verify);
 }

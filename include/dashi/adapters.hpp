@@ -11,6 +11,7 @@
 #include <dashi/adapters/placement.hpp>
 #include <dashi/adapters/role.hpp>
 #include <dashi/adapters/scale_bias.hpp>
+#include <dashi/adapters/several.hpp>
 #include <dashi/adapters/shared_svd.hpp>
 #include <dashi/adapters/stack.hpp>
 #include <dashi/adapters/svd_components.hpp>

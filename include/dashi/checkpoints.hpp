@@ -3,6 +3,7 @@
 
 /// Work on whole checkpoints, streaming within a memory budget: compare, convert, rename, cut anew.
 #include <dashi/checkpoints/adapter_change.hpp>
+#include <dashi/checkpoints/adapter_choice.hpp>
 #include <dashi/checkpoints/adapter_delta.hpp>
 #include <dashi/checkpoints/adapter_digest.hpp>
 #include <dashi/checkpoints/adapter_matrix.hpp>
@@ -14,11 +15,13 @@
 #include <dashi/checkpoints/difference_norms.hpp>
 #include <dashi/checkpoints/dit_conversion.hpp>
 #include <dashi/checkpoints/dit_embedders.hpp>
+#include <dashi/checkpoints/dit_maps.hpp>
 #include <dashi/checkpoints/dit_model.hpp>
 #include <dashi/checkpoints/dit_positions.hpp>
 #include <dashi/checkpoints/dit_record.hpp>
 #include <dashi/checkpoints/fuse.hpp>
 #include <dashi/checkpoints/fuse_bits.hpp>
+#include <dashi/checkpoints/fuse_memory.hpp>
 #include <dashi/checkpoints/fuse_metadata.hpp>
 #include <dashi/checkpoints/fuse_pass.hpp>
 #include <dashi/checkpoints/fuse_plan.hpp>
@@ -30,6 +33,8 @@
 #include <dashi/checkpoints/fuse_undo_writer.hpp>
 #include <dashi/checkpoints/fuse_verify.hpp>
 #include <dashi/checkpoints/load_dit.hpp>
+#include <dashi/checkpoints/net_adapter_factors.hpp>
+#include <dashi/checkpoints/net_adapters.hpp>
 #include <dashi/checkpoints/read_numbers.hpp>
 #include <dashi/checkpoints/reshard.hpp>
 #include <dashi/checkpoints/rewrite.hpp>
@@ -47,5 +52,6 @@
 #include <dashi/checkpoints/svd_source.hpp>
 #include <dashi/checkpoints/svd_transfer.hpp>
 #include <dashi/checkpoints/svd_write.hpp>
+#include <dashi/checkpoints/trained_adapter.hpp>
 #include <dashi/checkpoints/unfuse.hpp>
 #include <dashi/checkpoints/unfuse_files.hpp>

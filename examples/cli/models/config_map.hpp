@@ -21,6 +21,7 @@ public:
   /// node: null for a map that is not there: every key has its default.
   ConfigMap(std::string const& file, std::string path, YamlNode const* node);
 
+  std::string const& file() const noexcept { return *file_; }
   bool has(std::string_view key);
   std::string text(std::string_view key, std::string fallback = {});
   dashi::Index integer(std::string_view key, dashi::Index fallback, dashi::Index least = 0,

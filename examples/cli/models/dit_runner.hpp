@@ -17,6 +17,9 @@
 namespace dashi::data {
 class ImageSet;
 }
+namespace dashi::checkpoints {
+class NetAdapters;
+}
 
 namespace cli {
 
@@ -51,11 +54,17 @@ public:
       std::function<void(std::size_t)> const& after_batch) = 0;
 };
 
-std::unique_ptr<DitRunner> make_float32_runner(dashi::DitConfig const& config);
-std::unique_ptr<DitRunner> make_bf16_runner(dashi::DitConfig const& config);
+/// Adapters that run beside the weights; null: none.
+using SharedAdapters = std::shared_ptr<dashi::checkpoints::NetAdapters const>;
+
+std::unique_ptr<DitRunner> make_float32_runner(dashi::DitConfig const& config,
+                                               SharedAdapters adapters);
+std::unique_ptr<DitRunner> make_bf16_runner(dashi::DitConfig const& config,
+                                            SharedAdapters adapters);
 
 /// precision: "float32" or "bf16".
 std::unique_ptr<DitRunner> make_dit_runner(std::string const& precision,
-                                           dashi::DitConfig const& config);
+                                           dashi::DitConfig const& config,
+                                           SharedAdapters adapters = nullptr);
 
 }  // namespace cli

@@ -4,11 +4,12 @@
 #include "dit_runner.hpp"
 #include "dit_sampling.hpp"
 
-#include <dashi/backbones/dit.hpp>
 #include <dashi/checkpoints/load_dit.hpp>
+#include <dashi/checkpoints/net_adapters.hpp>
 #include <dashi/data/image_set.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace cli {
 
@@ -16,18 +17,29 @@ namespace cli {
 template <dashi::Precision P>
 class DitRunnerOf final : public DitRunner {
   using Exec = Kokkos::DefaultExecutionSpace;
-  using Net = dashi::BasicDiT<Exec, P>;
+  using Net = dashi::AdditiveDit<Exec, P>;
   using T = typename P::storage;
   using Workspace = dashi::diffusion::ProbeWorkspace<T, Exec>;
   using Real = typename Workspace::Real;
 
 public:
-  explicit DitRunnerOf(dashi::DitConfig const& config) : net_(ctx_, config) {
+  DitRunnerOf(dashi::DitConfig const& config, SharedAdapters adapters)
+      : adapters_(std::move(adapters)),
+        net_(ctx_, config, adapters_ ? adapters_->options() : typename Net::Options()) {
     net_.parameters(list_);
   }
 
   void load(dashi::io::Checkpoint const& checkpoint, dashi::io::DitModel const& model) override {
-    dashi::checkpoints::load_dit(checkpoint, model, list_);
+    dashi::checkpoints::load_dit(
+        checkpoint, model, list_,
+        [&](std::string const& name, std::vector<dashi::Index> const& shape, auto values) {
+          if (adapters_) {
+            adapters_->edit(name, shape, values);
+          }
+        });
+    if (adapters_) {
+      adapters_->fill(list_);
+    }
   }
 
   std::size_t parameter_bytes() const override {
@@ -100,6 +112,7 @@ private:
                  images, workspace);
   }
 
+  SharedAdapters adapters_;
   dashi::Context<Exec> ctx_;
   Net net_;
   dashi::ParameterList<P, Exec> list_;

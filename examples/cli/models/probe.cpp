@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "adapter_argument.hpp"
 #include "arguments.hpp"
 #include "data_argument.hpp"
 #include "dit_argument.hpp"
@@ -28,6 +29,7 @@ namespace fs = std::filesystem;
 
 struct Arguments {
   DitArgument dit;
+  AdapterArgument adapters;
   DataArgument data;
   std::vector<std::string> against;
   std::string output;
@@ -114,7 +116,8 @@ void expect_extension(std::string const& output) {
 }
 
 Curve measure(Session& session, Arguments const& arguments, std::string const& path,
-              dashi::data::ImageSet const& data, std::vector<std::int64_t> const& images) {
+              AdapterArgument const& adapters, dashi::data::ImageSet const& data,
+              std::vector<std::int64_t> const& images) {
   DitArgument argument = arguments.dit;
   argument.path = path;
   OpenDit const dit = open_dit(session, argument);
@@ -138,7 +141,8 @@ Curve measure(Session& session, Arguments const& arguments, std::string const& p
   request.seed = arguments.noise_seed;
   request.batch = arguments.batch;
   request.null_label = arguments.null_label;
-  auto const runner = make_dit_runner(arguments.dit.precision, dit.config);
+  OpenAdapters const open = open_adapters(session, adapters, dit);
+  auto const runner = make_dit_runner(arguments.dit.precision, dit.config, open.net);
   runner->load(*dit.checkpoint, dit.model);
   io::Progress& progress = session.progress("probe", "images");
   progress.start(images.size());
@@ -173,7 +177,9 @@ dashi::ExitStatus probe(Session& session, Arguments const& arguments) {
   session.start_kokkos(session.threads());
   std::vector<Curve> curves;
   for (std::string const& model : models) {
-    curves.push_back(measure(session, arguments, model, data, images));
+    curves.push_back(measure(session, arguments, model,
+                             curves.empty() ? arguments.adapters : AdapterArgument{}, data,
+                             images));
     if (curves.back().points.size() != curves.front().points.size()) {
       usage_error("other-process", io::in_quotes(model) + " with another number of steps",
                   "models of one process");
@@ -205,8 +211,12 @@ void add_probe(CLI::App& app, Session& session) {
   CLI::App* const verb = add_verb(
       app, "probe", model_verb_summary("probe"),
       "  dashi probe model.safetensors --data images/\n"
-      "  dashi probe base.safetensors --against tuned.safetensors --data images/ --out curve.svg");
+      "  dashi probe base.safetensors --against tuned.safetensors --data images/ --out curve.svg\n"
+      "  dashi probe base.safetensors --adapter run/adapter --against base.safetensors --data "
+      "images/\n\n"
+      "--adapter is for MODEL, not for those of --against.");
   add_dit_argument(*verb, arguments->dit);
+  add_adapter_options(*verb, arguments->adapters);
   verb->add_option("--against", arguments->against,
                    "another model for the same curve; may be repeated")
       ->expected(1)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "adapter_argument.hpp"
 #include "arguments.hpp"
 #include "draw_samples.hpp"
 #include "failure.hpp"
@@ -26,6 +27,7 @@ namespace io = dashi::io;
 
 struct Arguments {
   DitArgument dit;
+  AdapterArgument adapters;
   SamplingArgument sampling;
   std::string output;
   std::string bank;
@@ -212,10 +214,11 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
   plan.grid = grid_of(arguments.grid);
   plan.options = sampling_options(session, arguments.sampling, dit);
   plan.labels = labels_of(arguments.sampling, dit, count_of(arguments, plan.grid));
+  OpenAdapters const adapters = open_adapters(session, arguments.adapters, dit);
   std::vector<Output> const outputs = outputs_of(session, arguments, dit);
   expect_writable(outputs, arguments.force);
   session.start_kokkos(session.threads());
-  auto const runner = make_dit_runner(arguments.dit.precision, dit.config);
+  auto const runner = make_dit_runner(arguments.dit.precision, dit.config, adapters.net);
   plan.batch = batch_of(session, arguments.sampling, plan.options, *runner, plan.labels.size());
   plan.parameter_bytes = runner->parameter_bytes();
   plan.work_bytes = runner->work_bytes(plan.options, plan.batch);
@@ -223,6 +226,9 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
   Json report{{"verb", "sample"}, {"model", arguments.dit.path}};
   report.update(sampling_json(plan.options, arguments.dit, dit));
   report["count"] = plan.labels.size();
+  if (!adapters.about.empty()) {
+    report["adapters"] = adapters.about;
+  }
   if (session.options.dry_run) {
     plan.seconds = estimate(*runner, plan, image_size);
     session.say(plan_text(plan, dit, arguments, outputs));
@@ -251,6 +257,9 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
   Json made = sampling_json(plan.options, arguments.dit, dit);
   made["model"] = fs::path(arguments.dit.path).filename().string();
   made["digest"] = digest;
+  if (!adapters.about.empty()) {
+    made["adapters"] = adapters.about;
+  }
   made["classes"] = plan.labels;
   made["dashi"] = DASHI_VERSION;
   if (arguments.trajectory) {
@@ -293,10 +302,12 @@ void add_sample(CLI::App& app, Session& session) {
       app, "sample", model_verb_summary("sample"),
       "  dashi sample model.safetensors out.png --class 3 --class 7 --grid 4x4 --seed 5\n"
       "  dashi sample model.safetensors strip.png --class 3 --trajectory\n"
+      "  dashi sample model.safetensors out.png --adapter run/adapter=0.8\n"
       "  dashi sample model.safetensors --bank bank.safetensors --count 1000 --guidance 1");
   add_dit_argument(*verb, arguments->dit);
   verb->add_option("OUT", arguments->output,
                    "grid as PNG; numbers where the name ends in .npy or .safetensors");
+  add_adapter_options(*verb, arguments->adapters);
   add_sampling_options(*verb, arguments->sampling);
   verb->add_option("--count", arguments->count,
                    "samples; default: as many as --grid holds or classes are named, else 16")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "adapter_argument.hpp"
 #include "arguments.hpp"
 #include "data_argument.hpp"
 #include "draw_samples.hpp"
@@ -26,6 +27,7 @@ namespace metrics = dashi::metrics;
 
 struct Arguments {
   DitArgument dit;
+  AdapterArgument adapters;
   SamplingArgument sampling;
   DataArgument data;
   std::string bank;
@@ -77,7 +79,8 @@ Made drawn(Session& session, Arguments const& arguments) {
   auto const count = static_cast<std::size_t>(arguments.samples);
   auto const labels = labels_of(arguments.sampling, dit, count);
   std::string const digest = digest_of(session, arguments.dit, dit);
-  auto const runner = make_dit_runner(arguments.dit.precision, dit.config);
+  OpenAdapters const adapters = open_adapters(session, arguments.adapters, dit);
+  auto const runner = make_dit_runner(arguments.dit.precision, dit.config, adapters.net);
   runner->load(*dit.checkpoint, dit.model);
   dashi::Index const batch = batch_of(session, arguments.sampling, options, *runner, count);
   Made made{{{dit.config.channels, dit.config.height, dit.config.width_pixels},
@@ -86,6 +89,9 @@ Made drawn(Session& session, Arguments const& arguments) {
             sampling_json(options, arguments.dit, dit)};
   made.about["model"] = arguments.dit.path;
   made.about["digest"] = digest;
+  if (!adapters.about.empty()) {
+    made.about["adapters"] = adapters.about;
+  }
   return made;
 }
 
@@ -117,6 +123,9 @@ dashi::ExitStatus score(Session& session, Arguments const& arguments) {
     usage_error("model-or-bank",
                 arguments.bank.empty() ? "neither MODEL nor --bank" : "MODEL and --bank",
                 "one of them");
+  }
+  if (!arguments.bank.empty() && !arguments.adapters.files.empty()) {
+    usage_error("bank-and-adapter", "--adapter with --bank", "MODEL with --adapter");
   }
   if (session.options.dry_run) {
     session.say(fmt::format("{} would be compared with {}\n",
@@ -178,6 +187,7 @@ void add_score(CLI::App& app, Session& session) {
   verb->add_option("MODEL", arguments->dit.path,
                    "DiT in original or diffusers names: safetensors file, index, or directory");
   add_dit_options(*verb, arguments->dit);
+  add_adapter_options(*verb, arguments->adapters);
   add_sampling_options(*verb, arguments->sampling);
   add_data_options(*verb, arguments->data);
   verb->add_option("--bank", arguments->bank, "samples that 'sample --bank' wrote, not MODEL");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "adapter_run.hpp"
 #include "arguments.hpp"
 #include "failure.hpp"
 #include "model_verbs.hpp"
@@ -198,12 +199,14 @@ TrainRun prepare(Session& session, Arguments const& arguments) {
                .variant = {},
                .base = nullptr,
                .base_model = {},
+               .adapter = nullptr,
                .data = whole ? ChosenImages(set) : ChosenImages(set, std::move(items)),
                .validation = {},
                .source = {},
                .options = {},
                .policy = {},
                .identity = {},
+               .base_digest = {},
                .steps = 0,
                .resume = arguments.resume,
                .allow_drift = arguments.allow_drift};
@@ -232,6 +235,7 @@ TrainRun prepare(Session& session, Arguments const& arguments) {
   if (run.config.validation.every == 0) {
     run.validation.reset();
   }
+  run.adapter = adapter_run(run);
   take_method(session, run);
   run.options = options_of(run);
   return run;
@@ -244,8 +248,10 @@ void identify(Session& session, TrainRun& run) {
   run.identity.data = run.data.digest();
   run.identity.source = run.source ? run.source->digest() : "";
   if (run.base) {
-    run.identity.base = io::checkpoint_digest<io::Xxh3>(
+    auto const digests = io::checkpoint_digests(
         *run.base, static_cast<std::size_t>(session.threads()), session.progress("digest"));
+    run.identity.base = digests.xxh3;
+    run.base_digest = digests.sha256;
   }
 }
 
@@ -258,7 +264,7 @@ dashi::ExitStatus train(Session& session, Arguments const& arguments) {
   if (!session.options.dry_run) {
     run.folder.begin(run.config_path, run.resume);
     stop_at_first_signal();
-    session.will_write(run.folder.path() / "model.safetensors");
+    session.will_write(run.folder.path() / (run.adapter ? "adapter" : "model.safetensors"));
     session.will_write(run.folder.checkpoints() / "latest");
   }
   // Shards bring threads of their own; a pool beside them would only spin.

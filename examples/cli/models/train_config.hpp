@@ -64,6 +64,22 @@ struct MethodConfig {
   bool distillation = false;
 };
 
+/// What is trained on a frozen model; docs/training.md has the kinds.
+struct AdapterConfig {
+  std::string kind{};                  ///< "lora", "lokr", "krona", "difffit", "bitfit", or empty
+  std::vector<std::string> modules{};  ///< roles and expressions; empty: the kind's own
+  dashi::Index rank = 8;
+  double alpha = 8;
+  bool rank_stabilised = false;
+  dashi::Index factor = -1;
+  std::vector<dashi::Index> factors{4, 64};
+  bool decompose_both = false;
+  dashi::Index blocks = -1;  ///< with DiffFit's scales; below 0: half
+  bool class_table = false;
+
+  bool given() const { return !kind.empty(); }
+};
+
 struct OptimizerConfig {
   double lr = 1e-4;
   double beta1 = 0.9;
@@ -94,6 +110,7 @@ struct TrainConfig {
   ProcessOptions process;
   ObjectiveConfig objective;
   MethodConfig method;
+  AdapterConfig adapter;
   OptimizerConfig optimizer;
   dashi::Index batch = 32;
   dashi::Index accumulate = 1;

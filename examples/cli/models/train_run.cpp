@@ -16,14 +16,17 @@ namespace cli {
 
 std::map<std::string, std::string> model_metadata(TrainRun const& run, dashi::Index step,
                                                   bool average) {
-  Json const train{{"step", step},
-                   {"average", average ? Json(run.config.ema) : Json(nullptr)},
-                   {"method", run.config.method.diff_tuning ? "diff_tuning" : "plain"},
-                   {"seed", run.config.seed},
-                   {"config", run.identity.config},
-                   {"data", run.identity.data},
-                   {"source", run.identity.source},
-                   {"base", run.identity.base}};
+  Json train{{"step", step},
+             {"average", average ? Json(run.config.ema) : Json(nullptr)},
+             {"method", run.config.method.diff_tuning ? "diff_tuning" : "plain"},
+             {"seed", run.config.seed},
+             {"config", run.identity.config},
+             {"data", run.identity.data},
+             {"source", run.identity.source},
+             {"base", run.identity.base}};
+  if (run.adapter) {
+    train["adapter"] = run.config.adapter.kind;
+  }
   return {{"dashi.schedule", run.config.process.schedule},
           {"dashi.diffusion_steps", std::to_string(run.config.process.steps)},
           {"dashi.train", train.dump()}};
@@ -50,16 +53,21 @@ void write_preview(TrainRun const& run, dashi::Index step, std::vector<std::int6
                0, {.force = true});
 }
 
-void report_plan(Session& session, TrainRun const& run, dashi::Index parameters,
-                 std::string const& memory_lines, std::size_t memory, double seconds_a_step) {
+void report_plan(Session& session, TrainRun const& run, TrainPlan const& plan) {
   auto const& d = run.dit;
   std::string out =
       fmt::format("{}: {} steps of {} images, into {}\n", dashi::escaped(run.config_path.string()),
                   run.steps, run.options.batch, dashi::escaped(run.folder.path().string()));
-  out += row("model",
-             fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters, {}", d.depth,
-                         d.width, d.heads, d.patch, grouped(static_cast<std::uint64_t>(parameters)),
-                         run.config.model.precision));
+  out += row("model", fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters, {}",
+                                  d.depth, d.width, d.heads, d.patch,
+                                  grouped(static_cast<std::uint64_t>(plan.parameters)),
+                                  run.config.model.precision));
+  if (run.adapter) {
+    out += row("adapter",
+               fmt::format("{}, {} of them trained, learning rate {}", run.config.adapter.kind,
+                           grouped(static_cast<std::uint64_t>(plan.trained)),
+                           short_number(run.config.optimizer.lr)));
+  }
   out += row("data", fmt::format("{} images of {} x {} x {}, {} classes", run.data.size(),
                                  d.channels, d.height, d.width_pixels, run.data.classes()));
   if (run.validation) {
@@ -71,15 +79,15 @@ void report_plan(Session& session, TrainRun const& run, dashi::Index parameters,
     out += row("source",
                fmt::format("{} samples in the bank, {} of a batch", run.source->size(), sources));
   }
-  for (std::size_t begin = 0; begin < memory_lines.size();) {
-    std::size_t const end = memory_lines.find('\n', begin);
-    out += row("memory", memory_lines.substr(begin, end - begin));
+  for (std::size_t begin = 0; begin < plan.memory_lines.size();) {
+    std::size_t const end = plan.memory_lines.find('\n', begin);
+    out += row("memory", plan.memory_lines.substr(begin, end - begin));
     begin = end + 1;
   }
-  double const seconds = seconds_a_step * static_cast<double>(run.steps);
-  out += row("time",
-             fmt::format("about {:.3g} s, by one step of {:.3g} s: {:.3g} images/s", seconds,
-                         seconds_a_step, static_cast<double>(run.options.batch) / seconds_a_step));
+  double const seconds = plan.seconds_a_step * static_cast<double>(run.steps);
+  out += row("time", fmt::format("about {:.3g} s, by one step of {:.3g} s: {:.3g} images/s",
+                                 seconds, plan.seconds_a_step,
+                                 static_cast<double>(run.options.batch) / plan.seconds_a_step));
   session.say(out);
   session.report({{"verb", "train"},
                   {"dry_run", true},
@@ -87,10 +95,11 @@ void report_plan(Session& session, TrainRun const& run, dashi::Index parameters,
                   {"output", run.folder.path().string()},
                   {"steps", run.steps},
                   {"batch", run.options.batch},
-                  {"parameters", parameters},
+                  {"parameters", plan.parameters},
+                  {"trained_parameters", plan.trained},
                   {"images", run.data.size()},
-                  {"memory_bytes", memory},
-                  {"seconds_a_step", seconds_a_step},
+                  {"memory_bytes", plan.memory},
+                  {"seconds_a_step", plan.seconds_a_step},
                   {"estimated_seconds", seconds}});
 }
 
@@ -105,8 +114,11 @@ dashi::ExitStatus report_end(Session& session, TrainRun const& run, TrainResult 
     session.say(fmt::format("{}: stopped at {}; the state is saved, --resume goes on\n",
                             dashi::escaped(folder), numbers));
   } else {
-    session.say(fmt::format("{}: {}; model.safetensors{} written\n", dashi::escaped(folder),
-                            numbers, run.config.ema > 0 ? " and ema.safetensors" : ""));
+    bool const average = run.config.ema > 0;
+    session.say(fmt::format("{}: {}; {} written\n", dashi::escaped(folder), numbers,
+                            run.adapter ? average ? "adapter and adapter_ema" : "adapter"
+                            : average   ? "model.safetensors and ema.safetensors"
+                                        : "model.safetensors"));
   }
   session.report({{"verb", "train"},
                   {"config", run.config_path.string()},

@@ -36,6 +36,8 @@ struct ChosenPolicy {
   }
 };
 
+struct AdapterRun;
+
 /// A training, everything decided but the types of its numbers.
 struct TrainRun {
   TrainConfig config;
@@ -45,12 +47,14 @@ struct TrainRun {
   dashi::io::DitVariant variant;
   std::unique_ptr<dashi::io::Checkpoint> base;  ///< null: a new model
   dashi::io::DitModel base_model;
+  std::shared_ptr<AdapterRun const> adapter;  ///< null: the model itself is trained
   ChosenImages data;
   std::optional<ChosenImages> validation;
   std::optional<ChosenImages> source;
   dashi::training::TrainOptions options;
   ChosenPolicy policy;
   dashi::training::RunIdentity identity;
+  std::string base_digest;  ///< io::checkpoint_digest; empty without a base
   dashi::Index steps = 0;
   bool resume = false;
   bool allow_drift = false;
@@ -68,13 +72,21 @@ dashi::ExitStatus train_float16_shards(Session& session, TrainRun& run);
 std::map<std::string, std::string> model_metadata(TrainRun const& run, dashi::Index step,
                                                   bool average);
 
+/// What --dry-run found.
+struct TrainPlan {
+  dashi::Index parameters = 0;  ///< of the model, with its adapters
+  dashi::Index trained = 0;
+  std::string memory_lines;
+  std::size_t memory = 0;
+  double seconds_a_step = 0;
+};
+
 /// Pictures of a preview, with what they were made of.
 void write_preview(TrainRun const& run, dashi::Index step, std::vector<std::int64_t> const& labels,
                    std::vector<float> images);
 
 /// The plan of --dry-run, for people and as JSON.
-void report_plan(Session& session, TrainRun const& run, dashi::Index parameters,
-                 std::string const& memory_lines, std::size_t memory, double seconds_a_step);
+void report_plan(Session& session, TrainRun const& run, TrainPlan const& plan);
 
 /// What came out.
 struct TrainResult {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include "adapter_run.hpp"
 #include "dit_sampling.hpp"
 #include "signals.hpp"
 #include "train_run.hpp"
 
-#include <dashi/backbones/dit.hpp>
 #include <dashi/checkpoints/load_dit.hpp>
 #include <dashi/checkpoints/save_dit.hpp>
+#include <dashi/checkpoints/trained_adapter.hpp>
 #include <dashi/training/fit.hpp>
 #include <dashi/training/image_sampler.hpp>
 #include <dashi/training/metrics_log.hpp>
@@ -28,7 +29,7 @@ namespace cli {
 template <dashi::Precision P, bool InShards>
 class TrainRunOf {
   using Exec = std::conditional_t<InShards, Kokkos::Serial, Kokkos::DefaultExecutionSpace>;
-  using Net = dashi::BasicDiT<Exec, P>;
+  using Net = dashi::AdditiveDit<Exec, P>;  // without adapters it is the plain one
   using Execution =
       std::conditional_t<InShards, dashi::training::Sharded<Net>, dashi::training::WholeBatch<Net>>;
   using Trainer = dashi::training::Trainer<Net, ChosenPolicy, Execution>;
@@ -39,14 +40,19 @@ public:
   TrainRunOf(Session& session, TrainRun& run)
       : session_(session),
         run_(run),
-        net_(ctx_, run.dit),
+        net_(ctx_, run.dit, options(run)),
         states_(run.folder.checkpoints(), static_cast<std::size_t>(run.config.keep)) {
     net_.parameters(list_);
-    dashi::train_default(list_);
+    if (run.adapter) {
+      dashi::checkpoints::train_adapters(list_, run.adapter->choice);
+    } else {
+      dashi::train_where(list_, [](auto const&) { return true; });
+    }
+    if (!run.base || run.adapter) {
+      dashi::initialise(ctx_, list_, run.config.seed);
+    }
     if (run.base) {
       dashi::checkpoints::load_dit(*run.base, run.base_model, list_);
-    } else {
-      dashi::initialise(ctx_, list_, run.config.seed);
     }
     if (run.config.method.distillation) {
       teacher_.emplace(ctx_, run.dit);
@@ -110,10 +116,17 @@ public:
   }
 
 private:
+  static typename Net::Options options(TrainRun const& run) {
+    return run.adapter ? dashi::checkpoints::additive_options(run.adapter->adapters)
+                       : typename Net::Options();
+  }
+
   Execution execution() {
     if constexpr (InShards) {
-      dashi::DitConfig const config = run_.dit;
-      return Execution(net_, [config](dashi::Context<Exec>& ctx) { return Net(ctx, config); },
+      return Execution(net_,
+                       [config = run_.dit, adapters = options(run_)](dashi::Context<Exec>& ctx) {
+                         return Net(ctx, config, adapters);
+                       },
                        {run_.config.shards, static_cast<std::size_t>(session_.threads())});
     } else {
       return Execution(ctx_, net_);
@@ -136,16 +149,49 @@ private:
       seconds = trainer_->step(run_.data, run_.source ? &*run_.source : nullptr).seconds;
     }
     auto const memory = trainer_->memory_plan();
-    report_plan(session_, run_, list_.count(true), memory.text(), memory.total(), seconds);
+    report_plan(
+        session_, run_,
+        {list_.count() - buffers(), list_.count(true), memory.text(), memory.total(), seconds});
+  }
+
+  dashi::Index buffers() const {
+    dashi::Index total = 0;
+    for (auto const& entry : list_) {
+      total += entry.kind == dashi::ParameterKind::buffer ? entry.parameter.size() : 0;
+    }
+    return total;
   }
 
   void save(std::filesystem::path const& folder) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);  // the writer says what is wrong with it
+    bool const average = trainer_->optimizer().has_averages();
+    if (run_.adapter) {
+      write_adapter(folder / "adapter", false);
+      if (average) {
+        write_adapter(folder / "adapter_ema", true);
+      }
+      return;
+    }
     write(folder / "model.safetensors", false);
-    if (trainer_->optimizer().has_averages()) {
+    if (average) {
       write(folder / "ema.safetensors", true);
     }
+  }
+
+  void write_adapter(std::filesystem::path const& folder, bool average) {
+    auto adapter = dashi::checkpoints::trained_adapter(
+        run_.dit, run_.base_model.dialect, run_.adapter->adapters, list_, reader(average));
+    write_trained_adapter(session_, run_, folder, std::move(adapter),
+                          model_metadata(run_, trainer_->steps(), average));
+  }
+
+  /// The numbers of an entry of the list: averages, or nothing for its own.
+  std::function<void(std::size_t, std::span<float>)> reader(bool average) {
+    if (!average) {
+      return {};
+    }
+    return [this](std::size_t entry, std::span<float> to) { read_average(entry, to); };
   }
 
   void write(std::filesystem::path const& path, bool average) {
@@ -157,11 +203,7 @@ private:
     save.variant = run_.variant;
     save.metadata = model_metadata(run_, trainer_->steps(), average);
     save.output.file.force = true;
-    std::function<void(std::size_t, std::span<float>)> read;
-    if (average) {
-      read = [this](std::size_t entry, std::span<float> to) { read_average(entry, to); };
-    }
-    dashi::checkpoints::save_dit(path, run_.dit, list_, save, read);
+    dashi::checkpoints::save_dit(path, run_.dit, list_, save, reader(average));
   }
 
   /// Frozen parameters are their own average.

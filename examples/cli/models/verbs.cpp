@@ -8,6 +8,9 @@ void add_verbs(CLI::App& app, Session& session) {
   add_sample(app, session);
   add_probe(app, session);
   add_score(app, session);
+  add_factorise(app, session);
+  add_recombine(app, session);
+  add_transfer(app, session);
 }
 
 }  // namespace cli

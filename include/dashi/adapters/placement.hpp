@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -30,6 +31,7 @@ struct LayerInfo {
   Index depth = 0;   ///< number of blocks
   std::string_view role;
   LinearShape shape;
+  std::string name{};  ///< as its parameters' begin: "blocks.3.mlp.fc1"
 };
 
 /// Options for all maps of a placement: a value, or a function of the layer.

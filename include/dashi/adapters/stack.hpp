@@ -4,6 +4,7 @@
 #include <dashi/adapters/concept.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <tuple>
 #include <type_traits>
@@ -24,6 +25,18 @@ struct Stack {
 using Dense = Stack<>;
 
 namespace detail {
+
+/// Whether a stage changes nothing: layers may say so by `bool idle() const`.
+template <class Layer>
+bool is_idle(Layer const& layer) {
+  if constexpr (requires {
+                  { layer.idle() } -> std::same_as<bool>;
+                }) {
+    return layer.idle();
+  } else {
+    return false;
+  }
+}
 
 /// The options of a placement, one adapter or a stack, as a tuple.
 template <class A>

@@ -50,7 +50,7 @@ public:
       : config_(checked(config)),
         patches_(ctx, config, options, shared_.patches),
         final_(ctx, config, options, shared_.final) {
-    LayerInfo info{-1, config.depth, {}, {}};
+    LayerInfo info{-1, config.depth, {}, {}, {}};
     for (Index i = 0; i < config.embedder_count(); ++i) {
       info.block = config.embedders == Embedders::shared ? -1 : i;
       embedders_.emplace_back(ctx, config, options, info, shared_.embedder);

@@ -87,18 +87,20 @@ public:
   template <class Activation>
   void forward_activated(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
                          Matrix<P, Exec> pre, Matrix<P, Exec> y, Saved const& saved) const {
-    if constexpr (plain) {
-      linalg::Epilogue<Real, Exec> epilogue;
-      epilogue.bias = bias_.vector();
-      epilogue.activation = Activation::fused;
-      epilogue.pre_activation = pre;
-      linalg::gemm(ctx, linalg::Op::none, x, linalg::Op::transpose, weight_.matrix(), y, {},
-                   epilogue);
-    } else {
-      auto const argument = pre.extent(0) > 0 ? pre : y;
-      forward(ctx, x, batch, argument, saved);
-      Activation::apply(ctx, argument, y);
+    if constexpr (!plain) {
+      if (!idle()) {
+        auto const argument = pre.extent(0) > 0 ? pre : y;
+        forward(ctx, x, batch, argument, saved);
+        Activation::apply(ctx, argument, y);
+        return;
+      }
     }
+    linalg::Epilogue<Real, Exec> epilogue;
+    epilogue.bias = bias_.vector();
+    epilogue.activation = Activation::fused;
+    epilogue.pre_activation = pre;
+    linalg::gemm(ctx, linalg::Op::none, x, linalg::Op::transpose, weight_.matrix(), y, {},
+                 epilogue);
   }
 
   /// Adds to the gradients of trained parameters and to dx; dy is overwritten.
@@ -132,7 +134,12 @@ public:
     list.add("bias", bias_, ParameterKind::bias, trains_bias());
     adapter_parameters(list, initial);
   }
-  bool any_trained() const { return weight_.trained() || bias_.trained() || stages > 0; }
+  bool any_trained() const { return weight_.trained() || bias_.trained() || !idle(); }
+  /// Whether no stage changes anything.
+  bool idle() const {
+    return std::apply([](auto const&... layer) { return (detail::is_idle(layer) && ...); },
+                      layers_);
+  }
   static constexpr bool trains_bias() {
     return trains_base || !has_weight || Layers::any(&AdapterTraits::trains_bias);
   }

@@ -60,16 +60,22 @@ private:
   io::DitNames names_;
 };
 
+struct KeepValues {
+  template <class T>
+  void operator()(std::string const&, std::vector<Index> const&, std::span<T>) const {}
+};
+
 }  // namespace detail
 
 /// Fills the parameters of a DiT backbone from a checkpoint in original or diffusers names, each
 /// rounded once to what the backbone keeps. `list` is the net's, made for dit_config of the model;
 /// adapters on it keep what they hold. A position table in the file is taken as it is; files in
-/// diffusers names have none, and the regenerated one stays. Fences. Throws FormatError for numbers
-/// that are not finite or of a type that is not converted.
-template <Precision P, ExecutionSpace Exec>
+/// diffusers names have none, and the regenerated one stays. edit(name, shape, values) may change
+/// the numbers of a parameter before that. Fences. Throws FormatError for numbers that are not
+/// finite or of a type that is not converted.
+template <Precision P, ExecutionSpace Exec, class Edit = detail::KeepValues>
 void load_dit(io::Checkpoint const& checkpoint, io::DitModel const& model,
-              ParameterList<P, Exec> const& list) {
+              ParameterList<P, Exec> const& list, Edit const& edit = {}) {
   using Number = std::conditional_t<std::is_same_v<typename P::master, double>, double, float>;
   detail::DitTensorReader const reader(checkpoint, model);
   for (auto const& entry : list) {
@@ -80,6 +86,7 @@ void load_dit(io::Checkpoint const& checkpoint, io::DitModel const& model,
     }
     std::vector<Number> values(static_cast<std::size_t>(entry.parameter.size()));
     reader.read(DitParameterName(entry.name), std::span<Number>(values));
+    edit(entry.name, entry.shape, std::span<Number>(values));
     entry.parameter.write(std::span<Number const>(values));
   }
 }

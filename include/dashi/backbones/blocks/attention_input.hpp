@@ -134,6 +134,7 @@ private:
   Map<R> make(Context<Exec>& ctx, typename Placement::Options const& options, LayerInfo info,
               Shared& shared) const {
     info.shape = {width_, width_};
+    info.name += "." + std::string(R::name);
     auto const weight = weight_.size() == 0 ? weight_ : weight_.slice(I * width_, width_);
     return Map<R>(ctx, info.shape, Placement::template options_for<R>(options, info),
                   std::get<static_cast<std::size_t>(I)>(shared.maps), weight,

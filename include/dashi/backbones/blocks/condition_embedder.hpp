@@ -123,7 +123,9 @@ private:
                          typename Placement::Options const& options, LayerInfo info,
                          typename TimestepMap::Shared& shared) {
     info.shape = shape;
-    return TimestepMap(ctx, std::string("dashi::t_embedder.") + name, shape,
+    info.name = info.block < 0 ? "" : "blocks." + std::to_string(info.block) + ".";
+    info.name += std::string("t_embedder.") + name;
+    return TimestepMap(ctx, "dashi::" + info.name, shape,
                        Placement::template options_for<role::timestep>(options, info), shared);
   }
 

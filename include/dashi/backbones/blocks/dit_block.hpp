@@ -80,7 +80,7 @@ public:
       : config_(config),
         modulation_(map<role::modulation>(ctx, "adaLN_modulation.1", 6 * config.width, config.width,
                                           options, number, shared.modulation)),
-        qkv_(ctx, config.width, options, info(number), shared.qkv),
+        qkv_(ctx, config.width, options, info(number, "attn.qkv"), shared.qkv),
         proj_(map<role::attention_output>(ctx, "attn.proj", config.width, config.width, options,
                                           number, shared.proj)),
         fc1_(map<role::mlp_in>(ctx, "mlp.fc1", config.mlp_width, config.width, options, number,
@@ -247,15 +247,17 @@ private:
             matrix(3 * config_.width)};
   }
 
-  LayerInfo info(Index number) const { return {number, config_.depth, {}, {}}; }
+  LayerInfo info(Index number, char const* name) const {
+    return {number, config_.depth, {}, {}, "blocks." + std::to_string(number) + "." + name};
+  }
 
   template <class R>
   Map<R> map(Context<Exec>& ctx, char const* name, Index out, Index in,
              typename Placement::Options const& options, Index number,
              typename Map<R>::Shared& shared) const {
-    LayerInfo layer = info(number);
+    LayerInfo layer = info(number, name);
     layer.shape = {out, in};
-    return Map<R>(ctx, "dashi::blocks." + std::to_string(number) + "." + name, layer.shape,
+    return Map<R>(ctx, "dashi::" + layer.name, layer.shape,
                   Placement::template options_for<R>(options, layer), shared);
   }
 

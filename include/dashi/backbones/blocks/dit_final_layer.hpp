@@ -125,8 +125,8 @@ private:
   }
   Map map(Context<Exec>& ctx, char const* name, LinearShape shape,
           typename Placement::Options const& options, typename Map::Shared& shared) const {
-    LayerInfo const info{-1, config_.depth, {}, shape};
-    return Map(ctx, std::string("dashi::final_layer.") + name, shape,
+    LayerInfo const info{-1, config_.depth, {}, shape, std::string("final_layer.") + name};
+    return Map(ctx, "dashi::" + info.name, shape,
                Placement::template options_for<role::final>(options, info), shared);
   }
 

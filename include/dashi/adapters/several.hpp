@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/adapters/one_of.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace dashi {
+
+template <class Choices, class P, class Exec>
+class SeveralLayer;
+
+/// Any number of adapters of these kinds on one map, none by default, chosen for each layer at run
+/// time and innermost first: one net serves every combination of adapter files, and a map without
+/// any is the plain one.
+template <class... A>
+struct Several {
+  /// An adapter on all outputs of the map, or on some: a third of query, key and value.
+  struct Part {
+    OneOf<A...> adapter;
+    std::string name = {};  ///< before those of its parameters; empty: by its number, if not first
+    Index first = 0;        ///< output
+    Index outputs = 0;      ///< 0: all that follow
+
+    /// Of the part of a map of that shape.
+    LinearShape shape(LinearShape map) const {
+      return {outputs == 0 ? map.out - first : outputs, map.in};
+    }
+  };
+  std::vector<Part> parts;
+
+  Several() = default;
+  Several(std::vector<Part> all) : parts(std::move(all)) {}
+  template <class Options>
+    requires(std::is_same_v<A, Options> || ...)
+  Several(Options const& options) : parts{Part{options}} {}
+
+  Index count(LinearShape map) const {
+    Index total = 0;
+    for (Part const& part : parts) {
+      total += part.adapter.count(part.shape(map));
+    }
+    return total;
+  }
+
+  template <class P, class Exec>
+  using Layer = SeveralLayer<Several, P, Exec>;
+};
+
+/// Runs its adapters one after the other, each on its columns of y.
+template <class... A, class P, class Exec>
+class SeveralLayer<Several<A...>, P, Exec> {
+  using Options = Several<A...>;
+  using Inner = typename OneOf<A...>::template Layer<P, Exec>;
+  using Input = LinearInput<P, Exec>;
+
+  static_assert(!Inner::traits.replaces_weight,
+                "dashi::Several: its adapters cannot replace the weight");
+  static_assert(
+      (std::is_same_v<typename A::template Layer<P, Exec>::Shared, NothingShared<P, Exec>> && ...),
+      "dashi::Several: its adapters cannot share parameters between layers");
+
+public:
+  static constexpr AdapterTraits traits{.conditional = Inner::traits.conditional};
+  using Shared = NothingShared<P, Exec>;
+  using Saved = std::vector<typename Inner::Saved>;
+  using Scratch = Nothing;
+
+  SeveralLayer(Context<Exec>& ctx, LinearShape map, Options const& options, Shared&) {
+    for (auto const& part : options.parts) {
+      LinearShape const shape = part.shape(map);
+      DASHI_EXPECTS(part.first >= 0 && shape.out > 0 && part.first + shape.out <= map.out,
+                    "an adapter on outputs " + std::to_string(part.first) + " to " +
+                        std::to_string(part.first + shape.out) + " of a map with " +
+                        std::to_string(map.out));
+      typename Inner::Shared nothing;
+      stages_.push_back({Inner(ctx, shape, part.adapter, nothing), part.name, part.first, shape.out,
+                         shape.out == map.out, part.adapter.count(shape) == 0});
+    }
+  }
+
+  /// Whether the map is as it would be without.
+  bool idle() const {
+    for (Stage const& stage : stages_) {
+      if (!stage.idle) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  Saved saved(Arena& arena, Index rows) const {
+    Saved result;
+    for (Stage const& stage : stages_) {
+      result.push_back(stage.layer.saved(arena, rows));
+    }
+    return result;
+  }
+  Scratch scratch(Arena& arena, Index rows) const {
+    for (Stage const& stage : stages_) {
+      Frame const frame(arena);
+      (void)stage.layer.scratch(arena, rows);
+    }
+    return {};
+  }
+
+  void forward(Context<Exec>& ctx, Input const& in, StridedMatrix<P, Exec> y,
+               Saved const& saved) const {
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      Stage const& stage = stages_[i];
+      stage.layer.forward(ctx, stage.input(in), stage.columns(y), saved[i]);
+    }
+  }
+  void backward(Context<Exec>& ctx, Input const& in, StridedMatrix<P, Exec> dy,
+                GradientSink<P, Exec>& dx, Saved const& saved) const {
+    for (std::size_t i = stages_.size(); i-- > 0;) {
+      Stage const& stage = stages_[i];
+      stage.layer.backward(ctx, stage.input(in), stage.columns(dy), dx, saved[i]);
+    }
+  }
+  void materialise(Context<Exec>& ctx, Condition condition, Matrix<P, Exec> weight,
+                   Vector<P, Exec> bias) const {
+    for (Stage const& stage : stages_) {
+      auto const mine = stage.input({{}, weight, bias, {}});
+      stage.layer.materialise(ctx, condition, mine.weight, mine.bias);
+    }
+  }
+  void parameters(ParameterList<P, Exec>& list) const {
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      std::optional<typename ParameterList<P, Exec>::Scope> scope;
+      if (!stages_[i].name.empty()) {
+        scope.emplace(list, stages_[i].name);
+      } else if (i > 0) {
+        scope.emplace(list, "adapter_" + std::to_string(i));
+      }
+      stages_[i].layer.parameters(list);
+    }
+  }
+
+private:
+  struct Stage {
+    Inner layer;
+    std::string name;
+    Index first;
+    Index outputs;
+    bool whole;
+    bool idle;
+
+    StridedMatrix<P, Exec> columns(StridedMatrix<P, Exec> const& y) const {
+      return whole ? y
+                   : StridedMatrix<P, Exec>(
+                         y.data() + first,
+                         Kokkos::LayoutStride(y.extent(0), static_cast<std::size_t>(y.stride(0)),
+                                              static_cast<std::size_t>(outputs), 1));
+    }
+    /// Weight and bias of its outputs.
+    Input input(Input in) const {
+      using Real = typename P::storage;
+      if (!whole && in.weight.data() != nullptr) {
+        auto const cols = static_cast<Index>(in.weight.extent(1));
+        in.weight = matrix_over<Real, Exec>(in.weight.data() + first * cols, outputs, cols);
+      }
+      if (!whole && in.bias.data() != nullptr) {
+        in.bias = vector_over<Real, Exec>(in.bias.data() + first, outputs);
+      }
+      return in;
+    }
+  };
+
+  std::vector<Stage> stages_;
+};
+
+}  // namespace dashi
