@@ -19,6 +19,8 @@ inline constexpr std::array model_verbs{
     VerbSummary{"probe", "measure a DiT's loss by timestep on images, with fixed noise"},
     VerbSummary{"score",
                 "compare samples of a DiT with images: Frechet distance, precision, recall"},
+    VerbSummary{"extract", "write what a tuned checkpoint adds to its base as an adapter"},
+    VerbSummary{"combine", "write one adapter that changes weights by the weighted sum of several"},
 };
 
 /// Empty for another verb.

@@ -28,5 +28,7 @@ void add_train(CLI::App& app, Session& session);
 void add_sample(CLI::App& app, Session& session);
 void add_probe(CLI::App& app, Session& session);
 void add_score(CLI::App& app, Session& session);
+void add_extract(CLI::App& app, Session& session);
+void add_combine(CLI::App& app, Session& session);
 
 }  // namespace cli

@@ -8,6 +8,8 @@ void add_verbs(CLI::App& app, Session& session) {
   add_sample(app, session);
   add_probe(app, session);
   add_score(app, session);
+  add_extract(app, session);
+  add_combine(app, session);
 }
 
 }  // namespace cli
