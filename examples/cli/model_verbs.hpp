@@ -22,6 +22,8 @@ inline constexpr std::array model_verbs{
     VerbSummary{"factorise", "write the weights of a DiT as singular vectors: KIND or FINE"},
     VerbSummary{"recombine", "take the model of some classes out of a factorised DiT"},
     VerbSummary{"transfer", "prepare a factorised DiT for new classes or another depth"},
+    VerbSummary{"extract", "write what a tuned checkpoint adds to its base as an adapter"},
+    VerbSummary{"combine", "write one adapter that changes weights by the weighted sum of several"},
 };
 
 /// Empty for another verb.

@@ -31,5 +31,7 @@ void add_score(CLI::App& app, Session& session);
 void add_factorise(CLI::App& app, Session& session);
 void add_recombine(CLI::App& app, Session& session);
 void add_transfer(CLI::App& app, Session& session);
+void add_extract(CLI::App& app, Session& session);
+void add_combine(CLI::App& app, Session& session);
 
 }  // namespace cli

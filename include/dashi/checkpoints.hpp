@@ -8,6 +8,9 @@
 #include <dashi/checkpoints/adapter_digest.hpp>
 #include <dashi/checkpoints/adapter_matrix.hpp>
 #include <dashi/checkpoints/adapter_product.hpp>
+#include <dashi/checkpoints/adapter_values.hpp>
+#include <dashi/checkpoints/combine.hpp>
+#include <dashi/checkpoints/combine_terms.hpp>
 #include <dashi/checkpoints/convert_dit.hpp>
 #include <dashi/checkpoints/convert_dtype.hpp>
 #include <dashi/checkpoints/convert_plan.hpp>
@@ -19,6 +22,9 @@
 #include <dashi/checkpoints/dit_model.hpp>
 #include <dashi/checkpoints/dit_positions.hpp>
 #include <dashi/checkpoints/dit_record.hpp>
+#include <dashi/checkpoints/extract.hpp>
+#include <dashi/checkpoints/extract_kronecker.hpp>
+#include <dashi/checkpoints/extract_low_rank.hpp>
 #include <dashi/checkpoints/fuse.hpp>
 #include <dashi/checkpoints/fuse_bits.hpp>
 #include <dashi/checkpoints/fuse_memory.hpp>

@@ -11,6 +11,8 @@ void add_verbs(CLI::App& app, Session& session) {
   add_factorise(app, session);
   add_recombine(app, session);
   add_transfer(app, session);
+  add_extract(app, session);
+  add_combine(app, session);
 }
 
 }  // namespace cli
