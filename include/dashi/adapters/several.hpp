@@ -60,10 +60,9 @@ class SeveralLayer<Several<A...>, P, Exec> {
 
   static_assert(!Inner::traits.replaces_weight,
                 "dashi::Several: its adapters cannot replace the weight");
-  static_assert((std::is_same_v<typename A::template Layer<P, Exec>::Shared,
-                                NothingShared<P, Exec>> &&
-                 ...),
-                "dashi::Several: its adapters cannot share parameters between layers");
+  static_assert(
+      (std::is_same_v<typename A::template Layer<P, Exec>::Shared, NothingShared<P, Exec>> && ...),
+      "dashi::Several: its adapters cannot share parameters between layers");
 
 public:
   static constexpr AdapterTraits traits{.conditional = Inner::traits.conditional};
@@ -79,8 +78,8 @@ public:
                         std::to_string(part.first + shape.out) + " of a map with " +
                         std::to_string(map.out));
       typename Inner::Shared nothing;
-      stages_.push_back({Inner(ctx, shape, part.adapter, nothing), part.name, part.first,
-                         shape.out, shape.out == map.out, part.adapter.count(shape) == 0});
+      stages_.push_back({Inner(ctx, shape, part.adapter, nothing), part.name, part.first, shape.out,
+                         shape.out == map.out, part.adapter.count(shape) == 0});
     }
   }
 

@@ -29,7 +29,9 @@ namespace detail {
 /// Whether a stage changes nothing: layers may say so by `bool idle() const`.
 template <class Layer>
 bool is_idle(Layer const& layer) {
-  if constexpr (requires { { layer.idle() } -> std::same_as<bool>; }) {
+  if constexpr (requires {
+                  { layer.idle() } -> std::same_as<bool>;
+                }) {
     return layer.idle();
   } else {
     return false;

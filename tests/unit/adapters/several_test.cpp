@@ -111,8 +111,7 @@ TEST_CASE("a map without adapters is the plain one", "[several]") {
 }
 
 TEST_CASE("adapters of one map have names of their own", "[several]") {
-  Map const map(shape, rows,
-                {{Part{low_rank(1)}, Part{low_rank(1)}, Part{ScaleBias{}, "style"}}});
+  Map const map(shape, rows, {{Part{low_rank(1)}, Part{low_rank(1)}, Part{ScaleBias{}, "style"}}});
   std::vector<std::string> names;
   for (auto const& entry : map.list) {
     names.push_back(entry.name);

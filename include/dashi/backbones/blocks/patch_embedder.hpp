@@ -32,8 +32,8 @@ public:
                 typename Placement::Options const& options, Shared& shared)
       : config_(config),
         map_(ctx, "dashi::x_embedder.proj", shape(),
-             Placement::template options_for<role::patch>(options,
-                                                          LayerInfo{-1, config.depth, {}, shape(), "x_embedder.proj"}),
+             Placement::template options_for<role::patch>(
+                 options, LayerInfo{-1, config.depth, {}, shape(), "x_embedder.proj"}),
              shared),
         position_("dashi::pos_embed", config.tokens(), config.width) {
     // Models keep the table as float; from there it is rounded to what they compute with.
