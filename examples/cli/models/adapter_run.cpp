@@ -40,9 +40,8 @@ checkpoints::AdapterChoice choice_of(AdapterConfig const& config) {
   return choice;
 }
 
-bool is_peft(AdapterConfig const& config) {
-  return config.kind == "lora" || config.kind == "lokr" || config.kind == "krona";
-}
+/// PEFT's readers build the factors of LoKr themselves, of other shapes than these.
+bool is_peft(AdapterConfig const& config) { return config.kind == "lora"; }
 
 }  // namespace
 

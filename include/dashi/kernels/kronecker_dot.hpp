@@ -23,13 +23,15 @@ struct DotRow {
   C first = C::splat(0);
   DotRow<C, Count - 1> others;
 
-  template <class T, class Elements>
-  KOKKOS_FORCEINLINE_FUNCTION void add(C const& x, T const* y, Index stride, Elements count) {
-    first.add_product(x, C::load(y, count));
-    others.add(x, y + stride, stride, count);
+  template <class T, class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void add(C const& x, T const* y, Index stride, Room room) {
+    first.add_product(x, room.template load<C>(y));
+    others.add(x, y + stride, stride, room.behind(stride));
   }
-  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc* to) const {
-    typename C::Part const sums = first.lower + first.upper;
+  template <class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc* to, Room room) const {
+    C const valid = room.cut(first);
+    typename C::Part const sums = valid.lower + valid.upper;
     alignas(64) typename C::Acc lane[static_cast<std::size_t>(C::lanes)];
     sums.store(lane);
     for (int width = C::lanes / 2; width > 0; width /= 2) {
@@ -38,15 +40,16 @@ struct DotRow {
       }
     }
     *to += lane[0];
-    others.store(to + 1);
+    others.store(to + 1, room);
   }
 };
 
 template <class C>
 struct DotRow<C, 0> {
-  template <class T, class Elements>
-  KOKKOS_FORCEINLINE_FUNCTION void add(C const&, T const*, Index, Elements) {}
-  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc*) const {}
+  template <class T, class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void add(C const&, T const*, Index, Room) {}
+  template <class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc*, Room) const {}
 };
 
 template <class C, int Rows_, int Cols>
@@ -54,22 +57,56 @@ struct DotBlock {
   DotRow<C, Cols> first;
   DotBlock<C, Rows_ - 1, Cols> others;
 
-  template <class T, class Elements>
-  KOKKOS_FORCEINLINE_FUNCTION void add(T const* x, T const* y, Index stride, Elements count) {
-    first.add(C::load(x, count), y, stride, count);
-    others.add(x + stride, y, stride, count);
+  template <class T, class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void add(T const* x, T const* y, Index stride, Room x_room,
+                                       Room y_room) {
+    first.add(x_room.template load<C>(x), y, stride, y_room);
+    others.add(x + stride, y, stride, x_room.behind(stride), y_room);
   }
-  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc* to, Index cols) const {
-    first.store(to);
-    others.store(to + cols, cols);
+  template <class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc* to, Index cols, Room room) const {
+    first.store(to, room);
+    others.store(to + cols, cols, room);
   }
 };
 
 template <class C, int Cols>
 struct DotBlock<C, 0, Cols> {
-  template <class T, class Elements>
-  KOKKOS_FORCEINLINE_FUNCTION void add(T const*, T const*, Index, Elements) {}
-  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc*, Index) const {}
+  template <class T, class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void add(T const*, T const*, Index, Room, Room) {}
+  template <class Room>
+  KOKKOS_FORCEINLINE_FUNCTION void store(typename C::Acc*, Index, Room) const {}
+};
+
+/// Registers are filled whole.
+struct WholeRegister {
+  template <class C, class T>
+  KOKKOS_FORCEINLINE_FUNCTION C load(T const* from) const {
+    return C::load(from);
+  }
+  KOKKOS_FORCEINLINE_FUNCTION WholeRegister behind(Index) const { return {}; }
+  template <class C>
+  KOKKOS_FORCEINLINE_FUNCTION C const& cut(C const& sums) const {
+    return sums;
+  }
+};
+/// The first `count` elements of a register count; what lies behind them is read where there is
+/// `room`, which is faster than to leave it out, and takes no part.
+struct PartOfRegister {
+  Index count;
+  Index room;
+
+  template <class C, class T>
+  KOKKOS_FORCEINLINE_FUNCTION C load(T const* from) const {
+    return C::load_over(from, count, room);
+  }
+  KOKKOS_FORCEINLINE_FUNCTION PartOfRegister behind(Index distance) const {
+    return {count, room - distance};
+  }
+  template <class C>
+  KOKKOS_FORCEINLINE_FUNCTION C cut(C const& sums) const {
+    return sums.cut(count, C::splat(0));
+  }
 };
 
 /// Rows of x and y that one partial sum takes.
@@ -97,15 +134,15 @@ struct DotKernel {
       constexpr int most = Bytes == 64 ? 4 : 2;
       Index const whole = inner / Whole::size * Whole::size;
       Index const halves = inner / Half::size * Half::size;
-      columns<Whole, most, AllOfIt>(sums, first, last, 0, whole);
-      columns<Half, most, AllOfIt>(sums, first, last, whole, halves);
-      columns<Half, 1, Index>(sums, first, last, halves, inner);
+      columns<Whole, most, WholeRegister>(sums, first, last, 0, whole);
+      columns<Half, most, WholeRegister>(sums, first, last, whole, halves);
+      columns<Half, most, PartOfRegister>(sums, first, last, halves, inner);
     }
   }
 
 private:
-  /// `Elements` is AllOfIt or, for the last, incomplete chunk of a block, Index.
-  template <class C, int Most, class Elements>
+  /// `Room` is PartOfRegister for the last, incomplete chunk of a block.
+  template <class C, int Most, class Room>
   KOKKOS_FORCEINLINE_FUNCTION void columns(Acc* sums, Index first, Index last, Index from,
                                            Index to) const {
     if (from == to) {
@@ -113,24 +150,33 @@ private:
     }
     Index p = 0;
     for (; p + Most <= left; p += Most) {
-      pairs<C, Most, Elements>(sums, first, last, from, to, p);
+      pairs<C, Most, Room>(sums, first, last, from, to, p);
     }
     for (; p < left; ++p) {
-      pairs<C, 1, Elements>(sums, first, last, from, to, p);
+      pairs<C, 1, Room>(sums, first, last, from, to, p);
     }
   }
-  template <class C, int Count, class Elements>
+  template <class C, int Count, class Room>
   KOKKOS_FORCEINLINE_FUNCTION void pairs(Acc* sums, Index first, Index last, Index from, Index to,
                                          Index p) const {
     Index q = 0;
     for (; q + 2 <= right; q += 2) {
-      block<C, Count, 2, Elements>(sums, first, last, from, to, p, q);
+      block<C, Count, 2, Room>(sums, first, last, from, to, p, q);
     }
     if (q < right) {
-      block<C, Count, 1, Elements>(sums, first, last, from, to, p, q);
+      block<C, Count, 1, Room>(sums, first, last, from, to, p, q);
     }
   }
-  template <class C, int Count, int Cols, class Elements>
+  template <class Room>
+  KOKKOS_FORCEINLINE_FUNCTION static Room room(Rows<T const> const& rows, Index t, Index at,
+                                               Index count) {
+    if constexpr (std::is_same_v<Room, WholeRegister>) {
+      return {};
+    } else {
+      return {count, (rows.rows - 1 - t) * rows.stride + rows.cols - at};
+    }
+  }
+  template <class C, int Count, int Cols, class Room>
   KOKKOS_FORCEINLINE_FUNCTION void block(Acc* sums, Index first, Index last, Index from, Index to,
                                          Index p, Index q) const {
     DotBlock<C, Count, Cols> dots;
@@ -138,14 +184,11 @@ private:
       T const* const a = x.row(t) + p * inner;
       T const* const b = y.row(t) + q * inner;
       for (Index at = from; at < to; at += C::size) {
-        if constexpr (std::is_same_v<Elements, AllOfIt>) {
-          dots.add(a + at, b + at, inner, AllOfIt{});
-        } else {
-          dots.add(a + at, b + at, inner, to - at);
-        }
+        dots.add(a + at, b + at, inner, room<Room>(x, t, p * inner + at, to - at),
+                 room<Room>(y, t, q * inner + at, to - at));
       }
     }
-    dots.store(sums + p * right + q, right);
+    dots.store(sums + p * right + q, right, room<Room>(x, first, 0, to - from));
   }
 };
 

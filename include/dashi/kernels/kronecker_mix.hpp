@@ -9,6 +9,8 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <type_traits>
+
 namespace dashi::kernels {
 
 namespace detail {
@@ -33,6 +35,27 @@ struct MixedRows {
     result.store(out, count);
     others.store(out + stride, stride, count, add_to);
   }
+  /// The first `count` elements of each. Where `room` of the row is left, a whole register, with
+  /// what is there behind them.
+  template <class T>
+  KOKKOS_FORCEINLINE_FUNCTION void store_over(T* out, Index stride, Index count, Index room,
+                                              bool add_to) const {
+    if (room >= C::size) {
+      C const old = C::load(out);
+      C result = first;
+      if (add_to) {
+        result.add(old);
+      }
+      result.cut(count, old).store(out);
+    } else {
+      C result = first;
+      if (add_to) {
+        result.add(C::load(out, count));
+      }
+      result.store(out, count);
+    }
+    others.store_over(out + stride, stride, count, room - stride, add_to);
+  }
 };
 
 template <class C>
@@ -40,6 +63,8 @@ struct MixedRows<C, 0> {
   KOKKOS_FORCEINLINE_FUNCTION void add(typename C::Acc const*, Index, C const&) {}
   template <class T, class Elements>
   KOKKOS_FORCEINLINE_FUNCTION void store(T*, Index, Elements, bool) const {}
+  template <class T>
+  KOKKOS_FORCEINLINE_FUNCTION void store_over(T*, Index, Index, Index, bool) const {}
 };
 
 /// out[t, p, :] (+)= Σ_q weights[p, q] in[t, q, :], `inner` numbers each. One task on a host is a
@@ -53,6 +78,7 @@ struct MixKernel {
   Rows<T> out;
   bool add_to;
   Index outputs_per_task, inner_per_task;
+  bool whole_rows;  ///< a task is a row: nobody else writes to it
 
   KOKKOS_INLINE_FUNCTION Index output_tasks() const {
     return (outputs + outputs_per_task - 1) / outputs_per_task;
@@ -82,7 +108,7 @@ struct MixKernel {
         columns<Half, most>(row, at, AllOfIt{}, first, last);
       }
       if (at < to) {
-        columns<Half, 2>(row, at, to - at, first, last);
+        columns<Half, most>(row, at, to - at, first, last);
       }
     }
   }
@@ -108,11 +134,27 @@ private:
     MixedRows<C, Outputs> sums;
     T const* from = in.row(row) + at;
     Acc const* weight = weights + p * inputs;
-    for (Index q = 0; q < inputs; ++q) {
-      sums.add(weight + q, inputs, C::load(from, count));
-      from += inner;
+    T* const to = out.row(row) + p * inner + at;
+    if constexpr (std::is_same_v<Count, AllOfIt>) {
+      for (Index q = 0; q < inputs; ++q) {
+        sums.add(weight + q, inputs, C::load(from));
+        from += inner;
+      }
+      sums.store(to, inner, count, add_to);
+    } else {
+      // Elements behind an incomplete register are read where there are any, and take no part.
+      Index room = (in.rows - 1 - row) * in.stride + in.cols - at;
+      for (Index q = 0; q < inputs; ++q) {
+        sums.add(weight + q, inputs, C::load_over(from, count, room));
+        from += inner;
+        room -= inner;
+      }
+      if (whole_rows) {
+        sums.store_over(to, inner, count, out.cols - p * inner - at, add_to);
+      } else {
+        sums.store(to, inner, count, add_to);
+      }
     }
-    sums.store(out.row(row) + p * inner + at, inner, count, add_to);
   }
 };
 
@@ -165,7 +207,8 @@ void mix(Context<Exec, Provider>& ctx, AccumulatorOf<T> const* weights, Index ou
                                     out,
                                     add_to,
                                     host ? outputs : Index{4},
-                                    host ? inner : Index{32 / sizeof(AccumulatorOf<T>)}};
+                                    host ? inner : Index{32 / sizeof(AccumulatorOf<T>)},
+                                    host};
   run_tasks("dashi::kernels::mix", ctx.exec(), kernel.tasks(), kernel);
 }
 

@@ -4,6 +4,7 @@
 #include <dashi/core/float_convert.hpp>
 #include <dashi/core/tensor.hpp>
 #include <dashi/kernels/accumulator.hpp>
+#include <dashi/kernels/array_lanes.hpp>
 
 #include <Kokkos_Macros.hpp>
 
@@ -64,6 +65,24 @@ struct StorageChunk {
       some[i] = from[i];
     }
     return load(some);
+  }
+
+  /// The first `count` elements, with anything behind them; `room` may be read.
+  KOKKOS_FORCEINLINE_FUNCTION static StorageChunk load_over(T const* from, Index count,
+                                                            Index room) {
+    return room >= size ? load(from) : load(from, count);
+  }
+  /// The first `count` elements, and those of another behind them.
+  KOKKOS_FORCEINLINE_FUNCTION StorageChunk cut(Index count, StorageChunk const& behind) const {
+    using Mask = typename Part::Mask;
+    alignas(64) detail::MaskElement<Acc> low[static_cast<std::size_t>(lanes)];
+    alignas(64) detail::MaskElement<Acc> high[static_cast<std::size_t>(lanes)];
+    for (int i = 0; i < lanes; ++i) {
+      low[i] = (pairs ? 2 * i : i) < count ? -1 : 0;
+      high[i] = (pairs ? 2 * i + 1 : lanes + i) < count ? -1 : 0;
+    }
+    return {select(Mask::load(low), lower, behind.lower),
+            select(Mask::load(high), upper, behind.upper)};
   }
 
   /// Rounded once, to nearest, ties to even.
