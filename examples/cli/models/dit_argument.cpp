@@ -3,16 +3,13 @@
 
 #include "arguments.hpp"
 #include "dit_report.hpp"
-#include "failure.hpp"
 
 #include <dashi/checkpoints/dit_model.hpp>
-#include <dashi/checkpoints/svd_read.hpp>
 #include <dashi/io/checkpoint_digest.hpp>
 
 #include <fmt/format.h>
 
 #include <charconv>
-#include <utility>
 
 namespace cli {
 
@@ -69,21 +66,6 @@ void take_variant(DitArgument const& argument, io::DitModel& model) {
   }
 }
 
-/// A factorised DiT says all that its file may not tell of others.
-void read_factors(DitArgument const& argument, OpenDit& dit) {
-  dit.factorised = checkpoints::read_factorised(*dit.checkpoint);
-  for (auto const& [option, given] : {std::pair("--heads", argument.heads > 0),
-                                      std::pair("--input-size", !argument.input_size.empty()),
-                                      std::pair("--embedders", !argument.embedders.empty())}) {
-    if (given) {
-      usage_error("stated-by-the-file", std::string(option) + " for a factorised DiT",
-                  "what its file says");
-    }
-  }
-  dit.model.configuration = dit.factorised->configuration;
-  dit.model.variant = dit.factorised->variant;
-}
-
 /// Embedders as asked for, unless that would compute another function than the file holds.
 void take_embedders(DitArgument const& argument, io::Checkpoint const& checkpoint,
                     io::DitModel& model) {
@@ -122,11 +104,7 @@ OpenDit open_dit(Session& session, DitArgument const& argument) {
   OpenDit dit;
   dit.checkpoint = std::make_unique<io::Checkpoint>(argument.path, argument.read);
   session.warn_all(dit.checkpoint->warnings());
-  if (io::dialect(*dit.checkpoint).dialect == io::Dialect::dit_factorised) {
-    read_factors(argument, dit);
-  } else {
-    dit.model = checkpoints::read_dit_model(*dit.checkpoint, hints);
-  }
+  dit.model = checkpoints::read_dit_model(*dit.checkpoint, hints);
   if (dit.model.heads_assumed) {
     session.warn(fmt::format("{}: {} heads are assumed from the width {}; --heads says others",
                              argument.path, dit.model.configuration.heads,

@@ -5,7 +5,6 @@
 #include "session.hpp"
 
 #include <dashi/backbones/dit_config.hpp>
-#include <dashi/checkpoints/svd_model.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/dialects/read_dit.hpp>
 #include <dashi/io/read_options.hpp>
@@ -14,7 +13,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 namespace cli {
@@ -40,13 +38,12 @@ void add_dit_options(CLI::App& verb, DitArgument& argument);
 struct OpenDit {
   std::unique_ptr<dashi::io::Checkpoint> checkpoint;
   dashi::io::DitModel model;
-  std::optional<dashi::checkpoints::FactorisedModel> factorised;  ///< nothing: a plain DiT
   dashi::DitConfig config;
   ProcessOptions process;
 };
 
 /// Throws FormatError for what is no whole DiT, and for embedders that differ where one is asked
-/// for; UsageError for options against what the file of a factorised one says.
+/// for.
 OpenDit open_dit(Session& session, DitArgument const& argument);
 
 /// Content digest of the file, or empty with --no-digest.

@@ -26,8 +26,7 @@ struct Input {
   io::ReadOptions read;
 
   void add(CLI::App& verb) {
-    verb.add_option("FACTORISED", path, "factorised DiT, as dashi factorise and train write it")
-        ->required();
+    verb.add_option("FACTORISED", path, "factorised DiT, as dashi factorise writes it")->required();
     verb.add_flag("--no-digest", no_digest, "leave the digest of the input out of the metadata");
     add_read_options(verb, read);
   }
@@ -206,7 +205,7 @@ void add_transfer(CLI::App& app, Session& session) {
       app, "transfer", model_verb_summary("transfer"),
       "  dashi transfer kind.safetensors new.safetensors --classes-config new_classes.yaml\n"
       "  dashi transfer fine.safetensors deeper.safetensors --depth 12\n\n"
-      "Then train it: docs/factorised.md says which parameters.");
+      "docs/factorised.md says what is kept and what is drawn.");
   arguments->input.add(*verb);
   add_output_argument(*verb, arguments->output);
   verb->add_option("--classes-config", arguments->classes,
