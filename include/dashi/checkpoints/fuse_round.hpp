@@ -37,20 +37,41 @@ ConversionCounts lost_in_rounding(std::span<double const> values, T const* out) 
   return counts;
 }
 
+/// Whether any of the bits are those of a negative zero, or of no finite number. Loops of their
+/// own: together with the rounding they would not become vectors.
+template <class T>
+bool any_negative_zero(T const* in, std::size_t count) {
+  using Bits = typename FloatFormat<T>::Bits;
+  Bits found = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    found |= static_cast<Bits>(__builtin_bit_cast(Bits, in[i]) == FloatFormat<T>::sign_mask);
+  }
+  return found != 0;
+}
+template <class T>
+bool all_finite(T const* out, std::size_t count) {
+  using Bits = typename FloatFormat<T>::Bits;
+  Bits lost = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    lost |= static_cast<Bits>(!is_finite(out[i]));
+  }
+  return lost == 0;
+}
+
 template <class T>
 ConversionCounts round_changed_as(std::byte const* before, std::span<double const> values,
                                   std::byte* after, bool saturate) {
   T const* const in = reinterpret_cast<T const*>(before);
   T* const out = reinterpret_cast<T*>(after);
-  std::size_t lost = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    T const result = rounded<T>(values[i]);
-    out[i] = convert<double>(in[i]) == values[i] ? in[i] : result;
+    out[i] = rounded<T>(values[i]);
   }
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    lost += is_finite(out[i]) ? 0U : 1U;
+  if (any_negative_zero(in, values.size())) {  // -0 + 0 is +0, the one unchanged value that moves
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      out[i] = convert<double>(in[i]) == values[i] ? in[i] : out[i];
+    }
   }
-  if (lost == 0) {
+  if (all_finite(out, values.size())) {
     return {};
   }
   ConversionCounts const counts = lost_in_rounding(values, out);
