@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Rows C16 to C19: training steps of S/2, guided sampling steps of XL/2, AdamW with average alone.
+// Rows C16 to C19: training steps of S/2, guided sampling steps of XL/2, AdamW with average alone;
+// steps of S/2 with adapters on its frozen maps, and through them without any (s2_frozen_32).
 //
 //   bench_dit [--profile] CASE...        cases as in peers/dit.py: s2_train_8, s2_train_8_bf16, ...
 //
 // With --profile prints where the time of a pass goes instead.
 #include <dashi/backbones/dit.hpp>
+#include <dashi/checkpoints/adapter_choice.hpp>
 #include <dashi/core/initialise.hpp>
 #include <dashi/core/scope_guard.hpp>
 #include <dashi/training/sharded.hpp>
@@ -89,6 +91,46 @@ struct Whole {
 
 private:
   std::int64_t updates_ = 0;
+};
+
+/// A step that trains adapters on all maps of a frozen model; "frozen": the bias of the patch
+/// embedder alone, for which gradients pass all blocks.
+struct Adapted {
+  using Net = AdditiveDit<Exec, precision::Float32>;
+  Context<Exec> ctx;
+  Net net;
+  training::Trainer<Net> trainer;
+
+  Adapted(std::string const& kind, Index batch)
+      : net(ctx, DitConfig::small(), options(kind)),
+        trainer((choose(kind), ctx), net, options_of(batch)) {}
+  void step() { trainer.step(Waves{}); }
+
+private:
+  static checkpoints::AdapterChoice choice(std::string const& kind) {
+    using Kind = checkpoints::AdapterChoice::Kind;
+    checkpoints::AdapterChoice choice;
+    choice.modules = {"any"};
+    choice.kind = kind == "lora"      ? Kind::low_rank
+                  : kind == "krona"   ? Kind::kronecker
+                  : kind == "difffit" ? Kind::difffit
+                                      : Kind::bitfit;
+    return choice;
+  }
+  static Net::Options options(std::string const& kind) {
+    return checkpoints::additive_options(
+        checkpoints::map_adapters(DitConfig::small(), choice(kind)));
+  }
+  void choose(std::string const& kind) {
+    fill(ctx, net, false);
+    ParameterList<precision::Float32, Exec> list;
+    net.parameters(list);
+    if (kind == "frozen") {
+      train_where(list, [](auto const& entry) { return entry.name == "x_embedder.proj.bias"; });
+    } else {
+      checkpoints::train_adapters(list, choice(kind));
+    }
+  }
 };
 
 /// A step in shards, each thread with a part of the batch.
@@ -195,6 +237,21 @@ void add_sample(bench::TimedRows& rows, std::string const& name) {
   rows.add({name, 2 * forward_flops(DitConfig::extra_large()), 0, [sampler] { sampler->step(); }});
 }
 
+/// "s2_lora_32": kind and batch.
+bool add_adapted(bench::TimedRows& rows, std::string const& name) {
+  for (char const* const kind : {"frozen", "lora", "krona", "difffit", "bitfit"}) {
+    for (Index const batch : {8, 32}) {
+      if (name == "s2_" + std::string(kind) + "_" + std::to_string(batch)) {
+        double const flops = 2 * forward_flops(DitConfig::small()) * static_cast<double>(batch);
+        auto const adapted = std::make_shared<Adapted>(kind, batch);
+        rows.add({name, flops, 0, [adapted] { adapted->step(); }});
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 bool add(bench::TimedRows& rows, std::string const& name) {
   using precision::Bf16Mixed;
   using precision::Float32;
@@ -214,7 +271,7 @@ bool add(bench::TimedRows& rows, std::string const& name) {
     auto const model = std::make_shared<Whole<Float32>>(1);
     rows.add({name, 0, 36 * 32'865'056.0, [model] { model->update(); }});
   } else {
-    return false;
+    return add_adapted(rows, name);
   }
   return true;
 }
