@@ -127,10 +127,11 @@ class Kinds(Adapters):
         for kind in ("lora", "krona", "difffit"):
             with self.subTest(kind=kind):
                 shutil.rmtree(self.path("run"), ignore_errors=True)
-                self.config(KINDS[kind], ("steps: 6", "steps: 60"), ("every: 2", "every: 100"), ("lr: 5e-2", "lr: 1e-2"))
+                self.config(KINDS[kind] + "\nvalidation: {share: 0.5, every: 1}", ("steps: 6", "steps: 60"),
+                            ("every: 2", "every: 100"), ("lr: 5e-2", "lr: 1e-2"))
                 self.train()
-                losses = self.losses()
-                self.assertLess(sum(losses[-15:]), 0.97 * sum(losses[:15]))
+                losses = [json.loads(line)["loss"] for line in self.path("run/validation.jsonl").read_text().splitlines()]
+                self.assertLess(losses[-1], 0.99 * losses[0])
         self.assertEqual(self.path("base/model.safetensors").read_bytes(), before)
 
     def test_threads_precisions_and_recomputing(self):
@@ -178,7 +179,7 @@ class Several(Adapters):
         both = self.pixels("a/adapter", "b/adapter")
         for other in (base, a, b):
             self.assertGreater(distance(both, other), 1e-4)
-        self.assertLess(distance(self.pixels("b/adapter", "a/adapter"), both), 1e-4)  # sums
+        self.assertLess(distance(self.pixels("b/adapter", "a/adapter"), both), 0.02 * distance(both, base))  # sums
         self.assertEqual(self.pixels("a/adapter", "b/adapter=0"), a)
 
     def test_probe_and_score(self):
@@ -265,9 +266,9 @@ class Refused(Adapters):
         self.train()
         for strength in ("x", "", "nan"):
             self.refused("sample", "base/model.safetensors", "y.png", "--adapter", f"run/adapter={strength}", "--quiet",
-                         status=64, code="bad-strength")
+                         status=2, code="bad-strength")
         self.refused("sample", "base/model.safetensors", "y.png", "--adapter", "nothing", "--quiet", status=66,
-                     code="cannot-open")
+                     code="no-such-file")
         self.refused("sample", "base/model.safetensors", "y.png", "--adapter", "base/model.safetensors", "--quiet",
                      status=65, code="not-an-adapter")
 
