@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <dashi/checkpoints/convert_dit.hpp>
 #include <dashi/checkpoints/reshard.hpp>
+#include <dashi/io/commit_with_text.hpp>
 #include <dashi/merging/private_folder.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -304,7 +305,7 @@ TEST_CASE("config.json comes and goes with the weights", "[checkpoints]") {
     if (taken) {  // by somebody else, at the last moment
       std::ofstream(files.at("weights")) << "x";
     }
-    checkpoints::detail::commit_with_config(writer, file, bytes);
+    io::commit_with_text(writer, file, bytes);
   };
   CHECK_THROWS_AS(commit(true), IoError);
   CHECK(test::file_bytes(config) == "old");
