@@ -65,6 +65,11 @@ class Probe(ProgramCase):
         self.assertEqual([len(line) for line in lines], [5, 5])
         names = [text.text for text in picture.iter(space + "text")]
         self.assertTrue({"a.safetensors", "b.safetensors", "timestep"} <= set(names))
+        self.path("tuned").mkdir()
+        self.path("tuned/a.safetensors").write_bytes(self.path("b.safetensors").read_bytes())
+        self.probe("--against", "tuned/a.safetensors", "--every", "200", "--out", "d.svg")
+        names = [text.text for text in xml.parse(self.path("d.svg")).getroot().iter(space + "text")]
+        self.assertTrue({"a.safetensors", "tuned/a.safetensors"} <= set(names))
         # Higher on the paper is a larger loss.
         order = sorted(zip((float(p.split(",")[1]) for p in lines[0]), losses[0].values()))
         self.assertEqual([loss for _, loss in order], sorted(losses[0].values(), reverse=True))

@@ -18,7 +18,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <set>
 #include <span>
+#include <string>
 
 namespace cli {
 
@@ -88,10 +90,37 @@ Json as_json(std::vector<Curve> const& curves, Arguments const& arguments, std::
           {"models", models}};
 }
 
+/// As many names at the end of each path as tell them apart: usually the file's alone.
+std::vector<std::string> short_names(std::vector<Curve> const& curves) {
+  std::vector<fs::path> rest;
+  std::vector<std::string> names;
+  for (Curve const& curve : curves) {
+    rest.push_back(fs::path(curve.name).parent_path());
+    names.push_back(fs::path(curve.name).filename().string());
+  }
+  auto const all_differ = [&] {
+    return std::set<std::string>(names.begin(), names.end()).size() == names.size();
+  };
+  auto const has_more = [&] {
+    return std::any_of(rest.begin(), rest.end(),
+                       [](auto const& path) { return path.has_filename(); });
+  };
+  while (!all_differ() && has_more()) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (rest[i].has_filename()) {
+        names[i] = (rest[i].filename() / names[i]).string();
+        rest[i] = rest[i].parent_path();
+      }
+    }
+  }
+  return names;
+}
+
 std::string as_svg(std::vector<Curve> const& curves, std::size_t images) {
   std::vector<ChartLine> lines;
+  auto const names = short_names(curves);
   for (Curve const& curve : curves) {
-    ChartLine line{fs::path(curve.name).filename().string(), {}};
+    ChartLine line{names[lines.size()], {}};
     for (auto const& point : curve.points) {
       line.points.emplace_back(static_cast<double>(point.step), point.mse);
     }
