@@ -26,6 +26,7 @@ double train(Context<Exec>& ctx, AnyNet const& net, data::ImageSet const& data, 
   options.batch = 8;
   options.learning_rate = training::LearningRate::constant(5e-3);
   options.average_decay = 0;
+  options.objective.learned_range = false;
   options.seed = static_cast<std::uint64_t>(seed);
   training::Trainer trainer(ctx, net, options);
   training::fit(trainer, data, {.steps = 30});
