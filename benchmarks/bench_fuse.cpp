@@ -3,6 +3,7 @@
 // by the same reader and writer; files in the page cache, results synced.
 #include "support/floor_reporter.hpp"
 #include "support/populated.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <dashi/checkpoints/fuse.hpp>
 #include <dashi/checkpoints/reshard.hpp>
@@ -49,25 +50,9 @@ std::uint64_t blocks() {
              : std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::atoll(text)) / each);
 }
 
-std::filesystem::path folder() {
-  static std::filesystem::path const made = [] {
-    char const* const text = std::getenv("DASHI_BENCH_FOLDER");
-    std::string pattern =
-        ((text == nullptr ? std::filesystem::temp_directory_path() : std::filesystem::path(text)) /
-         "dashi-bench-XXXXXX")
-            .string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      std::perror("mkdtemp");
-      std::exit(73);
-    }
-    return std::filesystem::path(pattern);
-  }();
-  return made;
-}
-
 template <class T>
 std::filesystem::path base_file(io::Dtype dtype) {
-  auto const path = folder() / (std::string(io::name(dtype)) + ".safetensors");
+  auto const path = bench::temporary_folder() / (std::string(io::name(dtype)) + ".safetensors");
   if (std::filesystem::exists(path)) {
     return path;
   }
@@ -151,7 +136,7 @@ void timed(benchmark::State& state, io::Checkpoint const& base, Body const& body
 template <class T>
 void add_dtype(io::Dtype dtype) {
   auto const base = std::make_shared<io::Checkpoint>(base_file<T>(dtype));
-  auto const out = folder() / "out.safetensors";
+  auto const out = bench::temporary_folder() / "out.safetensors";
   std::string const name(io::name(dtype));
   auto const add = [&](std::string const& what, auto body) {
     benchmark::RegisterBenchmark(what.c_str(), [=](benchmark::State& s) { timed(s, *base, body); })
@@ -185,10 +170,10 @@ void add_dtype(io::Dtype dtype) {
 int main(int argc, char** argv) {
   ScopeGuard const guard(argc, argv);
   std::printf("files of %llu blocks in %s\n", static_cast<unsigned long long>(blocks()),
-              folder().c_str());
+              bench::temporary_folder().c_str());
   add_dtype<float>(io::Dtype::f32);
   add_dtype<BFloat16>(io::Dtype::bf16);
   int const status = bench::run_against_floor(argc, argv);
-  std::filesystem::remove_all(folder());
+  std::filesystem::remove_all(bench::temporary_folder());
   return status;
 }

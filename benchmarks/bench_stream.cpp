@@ -3,6 +3,7 @@
 // files by the same method, files in the page cache and not.
 #include "support/floor_reporter.hpp"
 #include "support/populated.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <dashi/core/scope_guard.hpp>
 #include <dashi/io/safetensors_writer.hpp>
@@ -34,23 +35,6 @@ std::int64_t parameters() {
   return text == nullptr ? 134'000'000 : std::atoll(text);
 }
 
-/// Where the files lie: DASHI_BENCH_FOLDER, or the system's folder for temporary files.
-std::filesystem::path folder() {
-  static std::filesystem::path const made = [] {
-    char const* const text = std::getenv("DASHI_BENCH_FOLDER");
-    std::string pattern =
-        ((text == nullptr ? std::filesystem::temp_directory_path() : std::filesystem::path(text)) /
-         "dashi-bench-XXXXXX")
-            .string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      std::perror("mkdtemp");
-      std::exit(73);
-    }
-    return std::filesystem::path(pattern);
-  }();
-  return made;
-}
-
 std::vector<std::filesystem::path> const& files() {
   static std::vector<std::filesystem::path> const made = [] {
     std::vector<std::filesystem::path> paths;
@@ -63,7 +47,7 @@ std::vector<std::filesystem::path> const& files() {
                          io::Dtype::bf16,
                          {static_cast<std::uint64_t>(each)}});
       }
-      paths.push_back(folder() / ("member_" + std::to_string(k) + ".safetensors"));
+      paths.push_back(bench::temporary_folder() / ("member_" + std::to_string(k) + ".safetensors"));
       io::SafetensorsWriter writer(paths.back(), io::SafetensorsLayout(specs, {}));
       for (std::size_t t = 0; t < specs.size(); ++t) {
         bench::fill_with_weights(values, static_cast<std::uint64_t>(k) * 1000 + t);
@@ -128,7 +112,7 @@ void timed(benchmark::State& state, bool cold, bool digests, Body const& body) {
 int main(int argc, char** argv) {
   ScopeGuard const guard(argc, argv);
   bool const cold = std::getenv("DASHI_BENCH_COLD") != nullptr;
-  std::printf("%s files in %s\n", cold ? "cold" : "warm", folder().c_str());
+  std::printf("%s files in %s\n", cold ? "cold" : "warm", bench::temporary_folder().c_str());
   auto const read = [](MeanPlan const& p) {
     NullSink sink;
     stream_tensors(p, CombineNothing{}, sink);
@@ -138,7 +122,7 @@ int main(int argc, char** argv) {
     stream_mean(p, sink);
   };
   auto const publish = [](MeanPlan const& p) {
-    publish_mean(p, folder() / "mean.safetensors", {.force = true});
+    publish_mean(p, bench::temporary_folder() / "mean.safetensors", {.force = true});
   };
   auto const add = [&](char const* name, bool digests, auto const& body) {
     benchmark::RegisterBenchmark(name, [=](benchmark::State& s) { timed(s, cold, digests, body); })
@@ -151,6 +135,6 @@ int main(int argc, char** argv) {
   add("mean of files", false, publish);
   add("mean of files and digests", true, publish);
   int const status = bench::run_against_floor(argc, argv);
-  std::filesystem::remove_all(folder());
+  std::filesystem::remove_all(bench::temporary_folder());
   return status;
 }
