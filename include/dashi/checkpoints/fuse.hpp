@@ -10,7 +10,7 @@
 #include <dashi/checkpoints/reshard.hpp>
 #include <dashi/io/checkpoint_path.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
-#include <dashi/io/commit_section.hpp>
+#include <dashi/io/commit_beside.hpp>
 #include <dashi/io/digest.hpp>
 #include <dashi/io/progress.hpp>
 
@@ -108,16 +108,8 @@ inline FuseResult fuse(FusePlan const& plan, std::filesystem::path const& path,
   }
   result.fused_digest = pass.fused_digest();
   undo_writer->prepare(detail::undo_record(plan, result));
-  io::OutputFile& undo_output = undo_writer->output();
-  undo_output.publish();  // before the result, which without it could not be undone
-  try {
-    undo_output.sync_directory();
-    writer.commit();
-  } catch (...) {
-    undo_output.retract();
-    throw;
-  }
-  undo_output.finish();
+  // The undo file first: without it the result could not be undone.
+  io::commit_beside(undo_writer->output(), writer);
   return result;
 }
 

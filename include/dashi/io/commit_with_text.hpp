@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/io/commit_section.hpp>
+#include <dashi/io/commit_beside.hpp>
 #include <dashi/io/output_file.hpp>
 
 #include <cstddef>
@@ -13,16 +13,7 @@ namespace dashi::io {
 template <class Writer>
 void commit_with_text(Writer& writer, OutputFile& file, std::span<std::byte const> text) {
   file.prepare(text);
-  CommitSection const section;
-  file.publish();
-  try {
-    file.sync_directory();
-    writer.commit();
-  } catch (...) {
-    file.retract();
-    throw;
-  }
-  file.finish();
+  commit_beside(file, writer);
 }
 
 }  // namespace dashi::io
