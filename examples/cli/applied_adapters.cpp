@@ -59,12 +59,13 @@ std::deque<OpenAdapter> read_adapters(AppliedAdapters const& arguments,
 void resolve_adapters(Session& session, std::deque<OpenAdapter>& adapters,
                       io::Checkpoint const& base) {
   io::AdapterBase const names = io::adapter_base(base);
+  std::string digest;
   for (OpenAdapter& adapter : adapters) {
     adapter.places = io::resolve_adapter(adapter.file, names);
     for (std::string const& name : adapter.places.squeezed) {
       session.warn(adapter.path + ": " + name + ": [m, n] and [m, n, 1, 1] are taken as equal");
     }
-    io::check_base_digest(adapter.file, base, static_cast<std::size_t>(session.threads()),
+    io::check_base_digest(adapter.file, base, digest, static_cast<std::size_t>(session.threads()),
                           session.progress("digest"));
   }
 }

@@ -78,7 +78,8 @@ dashi::ExitStatus convert_adapter(Session& session, std::string const& input,
   if (!arguments.base.empty()) {
     base.emplace(arguments.base, read);
     session.warn_all(base->warnings());
-    io::check_base_digest(adapter, *base, static_cast<std::size_t>(session.threads()),
+    std::string digest;
+    io::check_base_digest(adapter, *base, digest, static_cast<std::size_t>(session.threads()),
                           session.progress("digest"));
     named = std::make_unique<NamedBase>(*base);
     for (io::SafetensorsFile const& file : base->files()) {

@@ -61,17 +61,15 @@ OpenAdapters open_adapters(Session& session, AdapterArgument const& argument, Op
   auto net = std::make_shared<dashi::checkpoints::NetAdapters>(dit.config, dit.model);
   OpenAdapters out;
   std::string digest;
+  auto const base = io::adapter_base(*dit.checkpoint);
   for (std::string const& text : argument.files) {
     auto const [file, strength] = named(text);
     expect_path("--adapter", file);
     io::AdapterFile const adapter = io::read_adapter(file, {.ignore = argument.ignore});
-    if (!adapter.base_digest.empty() && digest.empty()) {
-      digest = io::checkpoint_digest(*dit.checkpoint, static_cast<std::size_t>(session.threads()),
-                                     session.progress("digest"));
-      session.end_progress();
-    }
-    io::check_base_digest(adapter, dit.checkpoint->path().string(), digest);
-    auto const resolution = io::resolve_adapter(adapter, io::adapter_base(*dit.checkpoint));
+    io::check_base_digest(adapter, *dit.checkpoint, digest,
+                          static_cast<std::size_t>(session.threads()), session.progress("digest"));
+    session.end_progress();
+    auto const resolution = io::resolve_adapter(adapter, base);
     net->add(adapter, resolution.targets, strength);
     Json about{{"file", file},
                {"strength", strength},

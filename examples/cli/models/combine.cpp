@@ -2,6 +2,7 @@
 #include "applied_adapters.hpp"
 #include "arguments.hpp"
 #include "failure.hpp"
+#include "model_verbs.hpp"
 #include "verbs.hpp"
 
 #include <dashi/checkpoints/combine.hpp>
@@ -122,7 +123,7 @@ dashi::ExitStatus combine(Session& session, Arguments const& arguments) {
 void add_combine(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "combine", "write one adapter that changes weights by the weighted sum of several",
+      app, "combine", model_verb_summary("combine"),
       "  dashi combine --adapter a.safetensors=0.7 --adapter b.safetensors=0.3 --out "
       "ab.safetensors\n"
       "  dashi combine --adapter a.safetensors --adapter b.safetensors --out ab.safetensors "

@@ -2,6 +2,7 @@
 #include "adapter_report.hpp"
 #include "arguments.hpp"
 #include "failure.hpp"
+#include "model_verbs.hpp"
 #include "verbs.hpp"
 
 #include <dashi/checkpoints/extract.hpp>
@@ -165,7 +166,7 @@ dashi::ExitStatus extract(Session& session, Arguments const& arguments) {
 void add_extract(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = add_verb(
-      app, "extract", "write what a tuned checkpoint adds to its base as an adapter",
+      app, "extract", model_verb_summary("extract"),
       "  dashi extract --base base.safetensors --tuned tuned.safetensors --out a.safetensors "
       "--kind lora --rank 16\n"
       "  dashi extract --base base.safetensors --tuned tuned.safetensors --out a.safetensors "

@@ -25,15 +25,18 @@ inline void check_base_digest(AdapterFile const& adapter, std::string const& bas
                          "the digest of the base", "give the base that it was made for");
 }
 
-/// The same; reads the base only where the adapter names one. Gives the digest, or nothing.
-inline std::string check_base_digest(AdapterFile const& adapter, Checkpoint const& base,
-                                     std::size_t threads = 1, Progress& progress = no_progress()) {
+/// The same; reads the base only where an adapter names one, and once for all adapters: `digest`,
+/// empty at first, keeps what was found.
+inline void check_base_digest(AdapterFile const& adapter, Checkpoint const& base,
+                              std::string& digest, std::size_t threads = 1,
+                              Progress& progress = no_progress()) {
   if (adapter.base_digest.empty()) {
-    return {};
+    return;
   }
-  std::string digest = checkpoint_digest(base, threads, progress);
+  if (digest.empty()) {
+    digest = checkpoint_digest(base, threads, progress);
+  }
   check_base_digest(adapter, base.path().string(), digest);
-  return digest;
 }
 
 }  // namespace dashi::io
