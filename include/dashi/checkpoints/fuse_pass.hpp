@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/checkpoints/adapter_product.hpp>
 #include <dashi/checkpoints/convert_dtype.hpp>
 #include <dashi/checkpoints/fuse_plan.hpp>
 #include <dashi/checkpoints/fuse_round.hpp>
@@ -12,6 +13,7 @@
 #include <dashi/merging/chunk_pool.hpp>
 #include <dashi/merging/ordered_digest.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -106,18 +108,14 @@ private:
     }
     std::span<std::byte const> after = before;
     if (touched) {
-      worker.values.resize(static_cast<std::size_t>(piece.count * tensor.cols()));
       worker.after.resize(size);
-      widen_to_double(info.dtype, before.data(), worker.values);
       tensors_.use(piece.tensor, [&](FuseTensor const& changes) {
-        changes.apply(piece.first, piece.count, worker.values);
+        std::uint64_t const most = rows_in_cache(tensor.cols());
+        for (std::uint64_t row = 0; row < piece.count; row += most) {
+          change(worker, {piece.tensor, piece.first + row, std::min(most, piece.count - row)},
+                 static_cast<std::size_t>(row * unit), changes, faults);
+        }
       });
-      ConversionCounts counts =
-          round_changed(info.dtype, before.data(), worker.values, worker.after.data(),
-                        options_.overflow == merging::OverflowPolicy::saturate);
-      Piece elements = piece;
-      elements.first = piece.first * tensor.cols();
-      faults.add(elements, counts);
       after = worker.after;
     }
     if (fused_ != none) {
@@ -125,6 +123,28 @@ private:
     }
     write(static_cast<std::size_t>(p), offset, before, after);
     progress.advance(size);
+  }
+
+  /// So many that their numbers in double stay in the second cache, and whole tiles of a product.
+  static std::uint64_t rows_in_cache(std::uint64_t cols) {
+    constexpr std::uint64_t elements = 8192;
+    return (std::max<std::uint64_t>(1, elements / cols) + product_rows - 1) / product_rows *
+           product_rows;
+  }
+
+  /// Rows of worker.before, from byte `at` on, to worker.after.
+  void change(Worker& worker, Piece rows, std::size_t at, FuseTensor const& changes,
+              ConversionFaults& faults) {
+    PlannedFusion const& tensor = plan_.tensors[rows.tensor];
+    io::Dtype const dtype = tensor.ref->info.dtype;
+    worker.values.resize(static_cast<std::size_t>(rows.count * tensor.cols()));
+    widen_to_double(dtype, worker.before.data() + at, worker.values);
+    changes.apply(rows.first, rows.count, worker.values);
+    auto const counts =
+        round_changed(dtype, worker.before.data() + at, worker.values, worker.after.data() + at,
+                      options_.overflow == merging::OverflowPolicy::saturate);
+    rows.first *= tensor.cols();
+    faults.add(rows, counts);
   }
 
   FusePlan const& plan_;

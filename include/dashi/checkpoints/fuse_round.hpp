@@ -3,24 +3,15 @@
 
 #include <dashi/checkpoints/convert_dtype.hpp>
 #include <dashi/core/float_convert.hpp>
+#include <dashi/core/narrow_block.hpp>
 #include <dashi/io/float_dtypes.hpp>
 #include <dashi/kernels/convert.hpp>
 
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <type_traits>
 
 namespace dashi::checkpoints::detail {
-
-template <class T>
-T rounded(double value) {
-  if constexpr (std::is_same_v<T, float>) {
-    return static_cast<float>(value);  // the caller holds a FloatingEnvironment
-  } else {
-    return convert<T>(value);
-  }
-}
 
 /// What went wrong with the results of a piece; `first` counts from its beginning.
 template <class T>
@@ -63,9 +54,7 @@ ConversionCounts round_changed_as(std::byte const* before, std::span<double cons
                                   std::byte* after, bool saturate) {
   T const* const in = reinterpret_cast<T const*>(before);
   T* const out = reinterpret_cast<T*>(after);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    out[i] = rounded<T>(values[i]);
-  }
+  narrow_block(values.data(), out, values.size());
   if (any_negative_zero(in, values.size())) {  // -0 + 0 is +0, the one unchanged value that moves
     for (std::size_t i = 0; i < values.size(); ++i) {
       out[i] = convert<double>(in[i]) == values[i] ? in[i] : out[i];
