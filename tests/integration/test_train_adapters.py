@@ -34,6 +34,7 @@ adapter: ADAPTER
 KINDS = {
     "lora": "{kind: lora, rank: 4, alpha: 6}",
     "rslora": "{kind: lora, rank: 4, rank_stabilised: true, modules: [qkv, mlp, patch, final]}",
+    "dora": "{kind: lora, rank: 4, weight_decomposed: true, modules: [attention, mlp, patch]}",
     "lokr": "{kind: lokr, rank: 2, alpha: 4, factor: 4, modules: [any]}",
     "krona": "{kind: krona, factors: [4, 8]}",
     "difffit": "difffit",
@@ -104,7 +105,7 @@ class Kinds(Adapters):
 
     def test_thirds_and_whole_maps_on_a_base_in_diffusers_names(self):
         self.dashi("convert", "base/model.safetensors", "d.safetensors", "--to", "diffusers", "--quiet")
-        for kind in ("lora", "rslora", "lokr", "difffit"):
+        for kind in ("lora", "rslora", "dora", "lokr", "difffit"):
             with self.subTest(kind=kind):
                 shutil.rmtree(self.path("run"), ignore_errors=True)
                 self.config(KINDS[kind], ("base/model.safetensors", "d.safetensors"))

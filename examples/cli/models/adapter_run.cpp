@@ -18,7 +18,7 @@ checkpoints::AdapterChoice choice_of(AdapterConfig const& config) {
   choice.class_table = config.class_table;
   choice.scaled_blocks = config.blocks;
   if (config.kind == "lora") {
-    choice.low_rank = {config.rank, config.alpha, config.rank_stabilised};
+    choice.low_rank = {config.rank, config.alpha, config.rank_stabilised, config.weight_decomposed};
   } else if (config.kind == "lokr") {
     choice.kind = Kind::kronecker;
     choice.kronecker = dashi::Kronecker::lokr(config.factor);

@@ -71,6 +71,7 @@ struct AdapterConfig {
   dashi::Index rank = 8;
   double alpha = 8;
   bool rank_stabilised = false;
+  bool weight_decomposed = false;
   dashi::Index factor = -1;
   std::vector<dashi::Index> factors{4, 64};
   bool decompose_both = false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/adapters/concept.hpp>
+#include <dashi/adapters/stack.hpp>
 
 #include <cstddef>
 #include <tuple>
@@ -66,6 +67,10 @@ public:
 
   OneOfLayer(Context<Exec>& ctx, LinearShape shape, OneOf<A...> const& options, Shared& shared)
       : layer_(make(ctx, shape, options, shared, std::index_sequence_for<A...>())) {}
+
+  bool reads_weight() const {
+    return visit([](auto, auto const& layer) { return detail::reads_weight(layer); });
+  }
 
   Saved saved(Arena& arena, Index rows) const {
     return visit([&]<std::size_t I>(At<I>, auto const& layer) {

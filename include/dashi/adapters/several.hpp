@@ -3,6 +3,7 @@
 
 #include <dashi/adapters/one_of.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -80,7 +81,13 @@ public:
       typename Inner::Shared nothing;
       stages_.push_back({Inner(ctx, shape, part.adapter, nothing), part.name, part.first, shape.out,
                          shape.out == map.out, part.adapter.count(shape) == 0});
+      expect_weight_is_the_base(stages_.back());
     }
+  }
+
+  bool reads_weight() const {
+    return std::any_of(stages_.begin(), stages_.end(),
+                       [](Stage const& stage) { return stage.layer.reads_weight(); });
   }
 
   /// Whether the map is as it would be without.
@@ -170,6 +177,17 @@ private:
       return in;
     }
   };
+
+  /// Inside of what reads the weight no other changes the same outputs.
+  void expect_weight_is_the_base(Stage const& last) const {
+    for (Stage const& stage : stages_) {
+      bool const apart =
+          stage.first + stage.outputs <= last.first || last.first + last.outputs <= stage.first;
+      DASHI_EXPECTS(&stage == &last || apart || stage.idle || !last.layer.reads_weight(),
+                    "DoRA must be the first adapter of its outputs: it takes norms of the base's "
+                    "weight");
+    }
+  }
 
   std::vector<Stage> stages_;
 };

@@ -38,6 +38,19 @@ bool is_idle(Layer const& layer) {
   }
 }
 
+/// Whether a stage is made for the weight of the base alone, with a frozen bias: layers may say so
+/// by `bool reads_weight() const`.
+template <class Layer>
+bool reads_weight(Layer const& layer) {
+  if constexpr (requires {
+                  { layer.reads_weight() } -> std::same_as<bool>;
+                }) {
+    return layer.reads_weight();
+  } else {
+    return false;
+  }
+}
+
 /// The options of a placement, one adapter or a stack, as a tuple.
 template <class A>
 struct StackParts {

@@ -55,7 +55,10 @@ public:
         weight_(std::move(weight)),
         bias_(std::move(bias)),
         layers_(make(ctx, shape, detail::StackParts<A>::of(options), shared,
-                     std::make_index_sequence<stages>())) {}
+                     std::make_index_sequence<stages>())) {
+    DASHI_EXPECTS(!reads_weight_from<1>(),
+                  "DoRA must be the first adapter of its map: it takes norms of the base's weight");
+  }
 
   /// With weight and bias of its own, zero.
   Linear(Context<Exec>& ctx, std::string const& label, LinearShape shape, A const& options,
@@ -106,6 +109,8 @@ public:
   /// Adds to the gradients of trained parameters and to dx; dy is overwritten.
   void backward(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
                 StridedMatrix<P, Exec> dy, GradientSink<P, Exec>& dx, Saved const& saved) const {
+    DASHI_EXPECTS(!bias_.trained() || !reads_weight_from<0>(),
+                  "a map with DoRA cannot train its bias: freeze it");
     back<stages>(ctx, input(x, batch), dy, dx, saved);
   }
 
@@ -145,6 +150,15 @@ public:
   }
 
 private:
+  template <std::size_t K>
+  bool reads_weight_from() const {
+    if constexpr (K < stages) {
+      return detail::reads_weight(std::get<K>(layers_)) || reads_weight_from<K + 1>();
+    } else {
+      return false;
+    }
+  }
+
   LinearInput<P, Exec> input(Matrix<P, Exec> x, Batch<P, Exec> const& batch) const {
     return {x, weight_.matrix(), bias_.vector(), batch};
   }

@@ -6,6 +6,7 @@
 #include <dashi/io/adapters/adapter_file.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -47,7 +48,7 @@ public:
     std::string const prefix = map.name + "." + (part.name.empty() ? "" : part.name + ".");
     bool const whole = shape.out == map.shape.out;
     io::AdapterModule& to = module(map.name, whole ? -1 : part.first / shape.out);
-    std::visit([&](auto const& options) { fill(to, options, prefix, map, shape); },
+    std::visit([&](auto const& options) { fill(to, options, prefix, map, part.first, shape); },
                part.adapter.choice);
   }
 
@@ -110,10 +111,13 @@ private:
     }
     return out;
   }
-  io::AdapterTensor named(std::string const& name, std::vector<Index> const& shape) const {
+  std::vector<float> numbers(std::string const& name) const {
     auto const at = entries_.find(name);
     DASHI_EXPECTS(at != entries_.end(), "the net has no parameter '" + name + "'");
-    return tensor(values(at->second), shape);
+    return values(at->second);
+  }
+  io::AdapterTensor named(std::string const& name, std::vector<Index> const& shape) const {
+    return tensor(numbers(name), shape);
   }
   /// A tensor of elements from `first` on.
   static io::AdapterTensor tensor(std::vector<float> const& all, std::vector<Index> const& shape,
@@ -136,7 +140,7 @@ private:
   }
 
   void fill(io::AdapterModule& module, LowRank const& options, std::string const& prefix,
-            LayerInfo const& map, LinearShape shape) const {
+            LayerInfo const& map, Index first, LinearShape shape) const {
     Index const rank = options.rank;
     std::vector<Index> up{shape.out, rank};
     if (map.role == role::patch::name) {
@@ -149,10 +153,30 @@ private:
     module.rank = static_cast<std::uint64_t>(rank);
     module.scale = options.scale();
     module.scale_reason = "as trained";
+    if (options.decomposes()) {
+      module.dora = io::MagnitudeForm{magnitudes(prefix, map, first, shape)};
+    }
+  }
+
+  /// Of rows [first, first + shape.out) of the map: the norms of the base and what was added.
+  io::AdapterTensor magnitudes(std::string const& prefix, LayerInfo const& map, Index first,
+                               LinearShape shape) const {
+    auto const weight = numbers(map.name + ".weight");
+    auto out = numbers(prefix + "lora_magnitude_change");
+    for (Index i = 0; i < shape.out; ++i) {
+      double sum = 0;
+      for (Index j = 0; j < shape.in; ++j) {
+        double const w = weight[static_cast<std::size_t>((first + i) * shape.in + j)];
+        sum += w * w;
+      }
+      float& magnitude = out[static_cast<std::size_t>(i)];
+      magnitude = static_cast<float>(std::sqrt(sum) + static_cast<double>(magnitude));
+    }
+    return tensor(out, {shape.out});
   }
 
   void fill(io::AdapterModule& module, Kronecker const& options, std::string const& prefix,
-            LayerInfo const& map, LinearShape shape) const {
+            LayerInfo const& map, Index, LinearShape shape) const {
     auto const s = options.shape(shape);
     Index const rank = options.rank;
     io::KroneckerForm form;
@@ -175,7 +199,7 @@ private:
   }
 
   void fill(io::AdapterModule& module, ScaleBias const&, std::string const& prefix,
-            LayerInfo const&, LinearShape shape) const {
+            LayerInfo const&, Index, LinearShape shape) const {
     module.form = io::ScaleForm{named(prefix + "gamma", {shape.out})};
   }
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+
+#include <dashi/core/context.hpp>
+#include <dashi/core/float_convert.hpp>
+#include <dashi/kernels/accumulator.hpp>
+#include <dashi/kernels/row_products.hpp>
+#include <dashi/kernels/strided_rows.hpp>
+
+#include <Kokkos_Core.hpp>
+
+#include <cmath>
+#include <type_traits>
+
+namespace dashi::kernels {
+
+/// norms[i] = |w[i, :]|, summed in double. w [m, n], norms [m] of accumulator type. Reads w once.
+/// Asynchronous.
+template <class T, class Exec, class Provider>
+void row_norms(Context<Exec, Provider>& ctx, RowsArgument<T const, Exec> const& w,
+               std::type_identity_t<VectorOf<AccumulatorOf<T>, Exec>> norms) {
+  detail::expect_size(norms.extent(0), "norms", w.rows);
+  using Policy = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
+  Rows<T const> const rows = plain<T const>(w);
+  Kokkos::parallel_for(
+      "dashi::kernels::row_norms", Policy(ctx.exec(), static_cast<int>(w.rows), Kokkos::AUTO),
+      KOKKOS_LAMBDA(typename Policy::member_type const& team) {
+        Index const i = team.league_rank();
+        double sum = 0;
+        Kokkos::parallel_reduce(
+            Kokkos::TeamThreadRange(team, rows.cols),
+            [&](Index c, double& part) {
+              auto const x = convert<double>(rows.row(i)[c]);
+              part += x * x;
+            },
+            sum);
+        Kokkos::single(Kokkos::PerTeam(team),
+                       [&] { norms(i) = static_cast<AccumulatorOf<T>>(Kokkos::sqrt(sum)); });
+      });
+}
+
+/// What DoRA (arXiv 2402.09353, section 4) makes of the outputs of a map whose changed weight has
+/// rows of norms `norm`, and whose base's rows have norms `base`: y becomes scale y + offset with
+/// scale = (base + change) / norm, offset = (1 - scale) bias, so that the bias stays as it is.
+/// Rows of norm zero have scale 1. All [m]; bias may be empty.
+template <class T, class Exec>
+struct WeightDecomposition {
+  VectorOf<AccumulatorOf<T> const, Exec> base, norm;
+  VectorOf<T const, Exec> change;
+  VectorOf<T const, Exec> bias;
+
+  /// Fills scale and, where it is not empty, offset. Asynchronous.
+  template <class Provider>
+  void scales(Context<Exec, Provider>& ctx, VectorOf<T, Exec> scale,
+              VectorOf<T, Exec> offset) const {
+    auto const self = *this;
+    Kokkos::parallel_for(
+        "dashi::kernels::weight_decomposition",
+        Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(ctx.exec(), 0,
+                                                            static_cast<Index>(scale.extent(0))),
+        KOKKOS_LAMBDA(Index i) {
+          using Acc = AccumulatorOf<T>;
+          Acc const factor = self.norm(i) == Acc(0)
+                                 ? Acc(1)
+                                 : (self.base(i) + convert<Acc>(self.change(i))) / self.norm(i);
+          T const stored = convert<T>(factor);
+          scale(i) = stored;
+          if (offset.extent(0) > 0) {
+            Acc const b = self.bias.extent(0) > 0 ? convert<Acc>(self.bias(i)) : Acc(0);
+            offset(i) = convert<T>((Acc(1) - convert<Acc>(stored)) * b);
+          }
+        });
+  }
+
+  /// gradient += that of `change`, given the sums over rows of dy y, y before the scale, and of dy.
+  /// Asynchronous.
+  template <class Provider>
+  void add_gradient(Context<Exec, Provider>& ctx, VectorOf<AccumulatorOf<T> const, Exec> products,
+                    VectorOf<AccumulatorOf<T> const, Exec> sums,
+                    VectorOf<AccumulatorOf<T>, Exec> gradient) const {
+    auto const self = *this;
+    Kokkos::parallel_for(
+        "dashi::kernels::weight_decomposition_adjoint",
+        Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(ctx.exec(), 0,
+                                                            static_cast<Index>(gradient.extent(0))),
+        KOKKOS_LAMBDA(Index i) {
+          using Acc = AccumulatorOf<T>;
+          Acc const b = self.bias.extent(0) > 0 ? convert<Acc>(self.bias(i)) : Acc(0);
+          if (self.norm(i) != Acc(0)) {
+            gradient(i) += (products(i) - b * sums(i)) / self.norm(i);
+          }
+        });
+  }
+};
+
+}  // namespace dashi::kernels
