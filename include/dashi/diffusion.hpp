@@ -13,6 +13,7 @@
 #include <dashi/diffusion/linear_schedule.hpp>
 #include <dashi/diffusion/noise.hpp>
 #include <dashi/diffusion/noise_schedule.hpp>
+#include <dashi/diffusion/numbered_noise.hpp>
 #include <dashi/diffusion/objective.hpp>
 #include <dashi/diffusion/philox_noise.hpp>
 #include <dashi/diffusion/process.hpp>

@@ -50,6 +50,47 @@ std::vector<double> run_factors(std::filesystem::path const& path,
   return run(dit, labels);
 }
 
+/// Sampled with dense weights for some groups.
+struct GatedDit {
+  using Net = ClassGatedDit<Exec, P>;
+
+  explicit GatedDit(std::filesystem::path const& path) : GatedDit(io::Checkpoint(path)) {}
+  explicit GatedDit(io::Checkpoint const& checkpoint)
+      : GatedDit(checkpoint, checkpoints::read_factorised(checkpoint)) {}
+  GatedDit(io::Checkpoint const& checkpoint, checkpoints::FactorisedModel const& model)
+      : net(ctx, checkpoints::dit_config(model.configuration, model.variant), model.layout) {
+    ParameterList<P, Exec> list;
+    net.parameters(list);
+    checkpoints::load_factorised(checkpoint, list);
+  }
+
+  std::vector<double> run(std::vector<std::int64_t> const& classes) {
+    auto images = noise(static_cast<std::size_t>(samples * net.shape().image_size()), 1);
+    std::vector<double> const t{0, 17, 500, 999, 3, 250};
+    Arena measuring;
+    (void)net.evaluation(measuring, samples);
+    std::vector<std::byte> bytes(measuring.peak() + Arena::alignment);
+    auto const misaligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % Arena::alignment;
+    Arena arena(bytes.data() + (Arena::alignment - misaligned) % Arena::alignment,
+                measuring.peak());
+    auto const evaluation = net.evaluation(arena, samples);
+    ctx.reserve_scratch(net.scratch_bytes(ctx, samples));
+    std::vector<double> out(static_cast<std::size_t>(samples * net.shape().out_size()), -7);
+    typename Net::Input const input{
+        matrix_over<double, Exec>(images.data(), samples, net.shape().image_size()),
+        vector_over<double const, Exec>(t.data(), samples),
+        {vector_over<std::int64_t const, Exec>(classes.data(), samples), {}, 0},
+        {}};
+    net.evaluate(ctx, input, matrix_over<double, Exec>(out.data(), samples, net.shape().out_size()),
+                 evaluation);
+    ctx.fence();
+    return out;
+  }
+
+  Context<Exec> ctx;
+  Net net;
+};
+
 double largest(std::vector<double> const& values) {
   double most = 0;
   for (double const value : values) {
@@ -138,20 +179,9 @@ TEST_CASE("dense weights of tailor groups sample as the factors do", "[svd]") {
     options.method = method;
     options.sweeps = 1;
     files.factorise(drawn_dit(sizes, 13), sizes, options);
-    io::Checkpoint const checkpoint(files.path("factorised.safetensors"));
-    auto const model = checkpoints::read_factorised(checkpoint);
-    auto const config = checkpoints::dit_config(model.configuration, model.variant);
     std::vector<double> const labels{0, 5, 4, 1, 5, 3};
     auto const expected = run_factors(files.path("factorised.safetensors"), labels);
-    Context<Exec> ctx;
-    ClassGatedDit<Exec, P> net(ctx, config, model.layout);
-    ParameterList<P, Exec> list;
-    net.parameters(list);
-    checkpoints::load_factorised(checkpoint, list);
-    auto const size = static_cast<std::size_t>(samples * net.shape().image_size());
-    auto const out_size = static_cast<std::size_t>(samples * net.shape().out_size());
-    auto const x = noise(size, 1);
-    std::vector<double> const t{0, 17, 500, 999, 3, 250};
+    GatedDit dit(files.path("factorised.safetensors"));
     std::vector<std::int64_t> const classes(labels.begin(), labels.end());
     std::vector<std::int64_t> const first{0, 1};  // of one group
     // Nothing dense; some groups; all.
@@ -159,29 +189,39 @@ TEST_CASE("dense weights of tailor groups sample as the factors do", "[svd]") {
          {std::tuple(std::span(classes), Materialise::never, 0),
           std::tuple(std::span(first), Materialise::always, 1),
           std::tuple(std::span(classes), Materialise::always, method == SvdMethod::kind ? 3 : 1)}) {
-      net.prepare(ctx, asked, 10, false, how);
-      CHECK(net.dense_groups() == static_cast<std::size_t>(groups));
-      Arena measuring;
-      (void)net.evaluation(measuring, samples);
-      std::vector<std::byte> bytes(measuring.peak() + Arena::alignment);
-      auto const misaligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % Arena::alignment;
-      Arena arena(bytes.data() + (Arena::alignment - misaligned) % Arena::alignment,
-                  measuring.peak());
-      auto const evaluation = net.evaluation(arena, samples);
-      ctx.reserve_scratch(net.scratch_bytes(ctx, samples));
-      auto images = x;
-      std::vector<double> out(out_size, -7);
-      typename ClassGatedDit<Exec, P>::Input const input{
-          matrix_over<double, Exec>(images.data(), samples, net.shape().image_size()),
-          vector_over<double const, Exec>(t.data(), samples),
-          {vector_over<std::int64_t const, Exec>(classes.data(), samples), {}, 0},
-          {}};
-      net.evaluate(ctx, input,
-                   matrix_over<double, Exec>(out.data(), samples, net.shape().out_size()),
-                   evaluation);
-      ctx.fence();
-      CHECK(apart(expected, out) < 1e-11);
+      dit.net.choose(asked, 10, false, how);
+      dit.net.prepare(dit.ctx, asked, false);
+      CHECK(dit.net.dense_groups() == static_cast<std::size_t>(groups));
+      CHECK(apart(expected, dit.run(classes)) < 1e-11);
     }
+  }
+}
+
+TEST_CASE("weights of tailor groups take turns where memory is short", "[svd]") {
+  SvdFiles files;
+  auto options = in_double();
+  options.groups = 3;
+  options.group_of_class = {0, 1, 2, 1, 0};
+  files.factorise(drawn_dit(sizes, 15), sizes, options);
+  GatedDit dit(files.path("factorised.safetensors"));
+  std::vector<std::int64_t> const all{0, 1, 2, 5};
+  std::size_t const two = 2 * dit.net.group_bytes();
+  for (auto const how : {Materialise::always, Materialise::when_it_pays}) {
+    dit.net.choose(all, 1000, false, how);
+    REQUIRE(dit.net.chosen_groups() == 4);
+    for (std::vector<double> const& labels :
+         {std::vector<double>{0, 0, 4, 4, 0, 4}, std::vector<double>{1, 3, 3, 1, 1, 3},
+          std::vector<double>{2, 2, 5, 5, 2, 5}, std::vector<double>{0, 1, 2, 3, 4, 5}}) {
+      std::vector<std::int64_t> const classes(labels.begin(), labels.end());
+      dit.net.prepare(dit.ctx, classes, false, two);
+      bool const beyond = labels[1] == 1 && how == Materialise::always;
+      CHECK(dit.net.dense_groups() <= (beyond ? 4 : 2));
+      CHECK(apart(run_factors(files.path("factorised.safetensors"), labels), dit.run(classes)) <
+            1e-11);
+    }
+    CHECK(dit.net.dense_groups() == (how == Materialise::always ? 4 : 2));
+    dit.net.choose(all, 1, false, Materialise::never);
+    CHECK(dit.net.dense_groups() == 0);
   }
 }
 

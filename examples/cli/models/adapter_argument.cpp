@@ -58,6 +58,13 @@ Named named(std::string const& text) {
 }  // namespace
 
 OpenAdapters open_adapters(Session& session, AdapterArgument const& argument, OpenDit const& dit) {
+  if (dit.layout) {
+    if (!argument.files.empty()) {
+      usage_error("option-of-another-kind", "--adapter for a factorised model", "a dense one",
+                  "dashi recombine --dense makes one");
+    }
+    return {};
+  }
   auto net = std::make_shared<dashi::checkpoints::NetAdapters>(dit.config, dit.model);
   OpenAdapters out;
   std::string digest;

@@ -3,8 +3,11 @@
 
 #include "arguments.hpp"
 #include "dit_report.hpp"
+#include "dit_runner.hpp"
+#include "failure.hpp"
 
 #include <dashi/checkpoints/dit_model.hpp>
+#include <dashi/checkpoints/svd_read.hpp>
 #include <dashi/io/checkpoint_digest.hpp>
 
 #include <fmt/format.h>
@@ -18,7 +21,8 @@ namespace checkpoints = dashi::checkpoints;
 
 void add_dit_argument(CLI::App& verb, DitArgument& argument) {
   verb.add_option("MODEL", argument.path,
-                  "DiT in original or diffusers names: safetensors file, index, or directory")
+                  "DiT in original or diffusers names, or factorised: safetensors file, index, "
+                  "or\ndirectory")
       ->required();
   add_dit_options(verb, argument);
 }
@@ -46,6 +50,10 @@ void add_dit_options(CLI::App& verb, DitArgument& argument) {
       ->check(CLI::IsMember({"linear", "cosine"}));
   verb.add_option("--precision", argument.precision, "float32 (default) or bf16")
       ->check(CLI::IsMember({"float32", "bf16"}));
+  verb.add_option("--class-weights", argument.class_weights,
+                  "of a factorised model: dense weights for each tailor group that is drawn, the "
+                  "factors\nthemselves, or auto (default): what costs less")
+      ->check(CLI::IsMember({"auto", "dense", "factors"}));
   verb.add_flag("--no-digest", argument.no_digest, "leave the digest of MODEL out of the output");
   add_read_options(verb, argument.read);
 }
@@ -94,24 +102,66 @@ void take_embedders(DitArgument const& argument, io::Checkpoint const& checkpoin
 
 }  // namespace
 
-OpenDit open_dit(Session& session, DitArgument const& argument) {
-  expect_path("MODEL", argument.path);
+namespace {
+
+bool is_factorised(io::Checkpoint const& checkpoint) {
+  return io::dialect(checkpoint).dialect == io::Dialect::dit_factorised;
+}
+
+/// Its file says all that hints are for.
+void open_factorised(DitArgument const& argument, OpenDit& dit) {
+  for (auto const& [option, given] : {std::pair("--heads", argument.heads > 0),
+                                      std::pair("--input-size", !argument.input_size.empty()),
+                                      std::pair("--embedders", !argument.embedders.empty())}) {
+    if (given) {
+      usage_error("option-of-another-kind", std::string(option) + " for a factorised model",
+                  "no such option: the file says it");
+    }
+  }
+  auto model = checkpoints::read_factorised(*dit.checkpoint);
+  dit.layout = std::move(model.layout);
+  dit.model.configuration = model.configuration;
+  dit.model.variant = model.variant;
+  dit.model.embedders_stated = true;
+}
+
+void open_dense(Session& session, DitArgument const& argument, OpenDit& dit) {
+  if (!argument.class_weights.empty()) {
+    usage_error("option-of-another-kind", "--class-weights for a dense model",
+                "a factorised one, as dashi factorise writes it");
+  }
   io::DitHints hints;
   hints.heads = argument.heads;
   if (!argument.input_size.empty()) {
     set_input_size(hints, argument.input_size);
   }
-  OpenDit dit;
-  dit.checkpoint = std::make_unique<io::Checkpoint>(argument.path, argument.read);
-  session.warn_all(dit.checkpoint->warnings());
   dit.model = checkpoints::read_dit_model(*dit.checkpoint, hints);
   if (dit.model.heads_assumed) {
     session.warn(fmt::format("{}: {} heads are assumed from the width {}; --heads says others",
                              argument.path, dit.model.configuration.heads,
                              dit.model.configuration.width));
   }
-  take_variant(argument, dit.model);
   take_embedders(argument, *dit.checkpoint, dit.model);
+}
+
+}  // namespace
+
+std::uint64_t OpenDit::parameters() const {
+  return layout ? checkpoints::factorised_parameters({model.configuration, model.variant, *layout})
+                : io::dit_parameters(model.configuration);
+}
+
+OpenDit open_dit(Session& session, DitArgument const& argument) {
+  expect_path("MODEL", argument.path);
+  OpenDit dit;
+  dit.checkpoint = std::make_unique<io::Checkpoint>(argument.path, argument.read);
+  session.warn_all(dit.checkpoint->warnings());
+  if (is_factorised(*dit.checkpoint)) {
+    open_factorised(argument, dit);
+  } else {
+    open_dense(session, argument, dit);
+  }
+  take_variant(argument, dit.model);
   dit.config = checkpoints::dit_config(dit.model.configuration, dit.model.variant);
   auto const& metadata = dit.checkpoint->metadata();
   if (auto const at = metadata.find("dashi.schedule"); at != metadata.end()) {
@@ -135,6 +185,23 @@ std::string digest_of(Session& session, DitArgument const& argument, OpenDit con
              ? std::string()
              : io::checkpoint_digest(*dit.checkpoint, static_cast<std::size_t>(session.threads()),
                                      session.progress("digest"));
+}
+
+std::unique_ptr<DitRunner> make_dit_runner(Session const& session, DitArgument const& argument,
+                                           OpenDit const& dit, SharedAdapters adapters) {
+  bool const bf16 = argument.precision == "bf16";
+  if (!dit.layout) {
+    return bf16 ? make_bf16_runner(dit.config, std::move(adapters))
+                : make_float32_runner(dit.config, std::move(adapters));
+  }
+  using dashi::Materialise;
+  GatedWeights weights{*dit.layout,
+                       argument.class_weights == "dense"     ? Materialise::always
+                       : argument.class_weights == "factors" ? Materialise::never
+                                                             : Materialise::when_it_pays,
+                       static_cast<std::size_t>(session.memory())};
+  return bf16 ? make_bf16_gated_runner(dit.config, std::move(weights))
+              : make_float32_gated_runner(dit.config, std::move(weights));
 }
 
 }  // namespace cli

@@ -5,6 +5,7 @@
 #include "session.hpp"
 
 #include <dashi/backbones/dit_config.hpp>
+#include <dashi/backbones/factorised_layout.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/dialects/read_dit.hpp>
 #include <dashi/io/read_options.hpp>
@@ -13,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace cli {
@@ -28,6 +30,7 @@ struct DitArgument {
   std::string embedders;
   std::string schedule;
   std::string precision = "float32";
+  std::string class_weights;  ///< "auto", "dense", "factors", or empty: as auto
   bool no_digest = false;
   dashi::io::ReadOptions read;
 };
@@ -38,12 +41,15 @@ void add_dit_options(CLI::App& verb, DitArgument& argument);
 struct OpenDit {
   std::unique_ptr<dashi::io::Checkpoint> checkpoint;
   dashi::io::DitModel model;
+  std::optional<dashi::FactorisedLayout> layout;  ///< of a factorised one
   dashi::DitConfig config;
   ProcessOptions process;
+
+  std::uint64_t parameters() const;
 };
 
-/// Throws FormatError for what is no whole DiT, and for embedders that differ where one is asked
-/// for.
+/// A DiT in either names, or factorised. Throws FormatError for what is no whole DiT, and for
+/// embedders that differ where one is asked for; UsageError for options of another kind of file.
 OpenDit open_dit(Session& session, DitArgument const& argument);
 
 /// Content digest of the file, or empty with --no-digest.

@@ -4,6 +4,8 @@
 #include "sampling_options.hpp"
 
 #include <dashi/backbones/dit_config.hpp>
+#include <dashi/backbones/factorised_layout.hpp>
+#include <dashi/backbones/materialise.hpp>
 #include <dashi/diffusion/reconstruction_probe.hpp>
 #include <dashi/io/dialects/read_dit.hpp>
 
@@ -23,6 +25,10 @@ class NetAdapters;
 
 namespace cli {
 
+class Session;
+struct DitArgument;
+struct OpenDit;
+
 /// Which images and steps a loss is measured on.
 struct ProbeRequest {
   ProcessOptions process;
@@ -31,6 +37,19 @@ struct ProbeRequest {
   std::uint64_t seed = 0;            ///< of the noise
   dashi::Index batch = 64;
   bool null_label = false;  ///< instead of the images' own labels
+};
+
+/// How a factorised DiT is computed.
+struct GatedWeights {
+  dashi::FactorisedLayout layout;
+  dashi::Materialise how = dashi::Materialise::when_it_pays;
+  std::size_t memory = 0;  ///< for dense weights
+};
+
+/// Tailor groups of what is drawn, and how many of them have dense weights.
+struct GroupCount {
+  std::size_t groups = 0;  ///< 0: a dense model
+  std::size_t dense = 0;
 };
 
 /// A DiT that computes, whatever type of number it computes with: one for each precision, each in
@@ -43,11 +62,18 @@ public:
   virtual ~DitRunner() = default;
 
   virtual void load(dashi::io::Checkpoint const& checkpoint, dashi::io::DitModel const& model) = 0;
+  /// Passes that are to come with each of the labels and, where `unguided`, as many without a
+  /// class: what is computed densely is chosen by it.
+  virtual GroupCount expect(std::span<std::int64_t const> labels, dashi::Index passes,
+                            bool unguided) = 0;
+  /// Samples of the labels in the order that saves work.
+  virtual std::vector<std::size_t> order(std::span<std::int64_t const> labels) const = 0;
   virtual std::size_t parameter_bytes() const = 0;
   virtual std::size_t work_bytes(SamplingOptions const& options, dashi::Index samples) = 0;
-  /// Fills `out`, [labels, channels * height * width]; sample n is number first + n.
+  /// Fills `out`, [labels, channels * height * width]; sample n is number numbers[n].
   virtual void sample(SamplingOptions const& options, std::span<std::int64_t const> labels,
-                      std::uint32_t first, std::span<float> out, SampleWatcher const& watcher) = 0;
+                      std::span<std::int64_t const> numbers, std::span<float> out,
+                      SampleWatcher const& watcher) = 0;
   /// after_batch(images) when some are done.
   virtual std::vector<dashi::diffusion::ProbePoint> probe(
       dashi::data::ImageSet const& data, ProbeRequest const& request,
@@ -59,12 +85,15 @@ using SharedAdapters = std::shared_ptr<dashi::checkpoints::NetAdapters const>;
 
 std::unique_ptr<DitRunner> make_float32_runner(dashi::DitConfig const& config,
                                                SharedAdapters adapters);
+std::unique_ptr<DitRunner> make_float32_gated_runner(dashi::DitConfig const& config,
+                                                     GatedWeights weights);
 std::unique_ptr<DitRunner> make_bf16_runner(dashi::DitConfig const& config,
                                             SharedAdapters adapters);
+std::unique_ptr<DitRunner> make_bf16_gated_runner(dashi::DitConfig const& config,
+                                                  GatedWeights weights);
 
-/// precision: "float32" or "bf16".
-std::unique_ptr<DitRunner> make_dit_runner(std::string const& precision,
-                                           dashi::DitConfig const& config,
-                                           SharedAdapters adapters = nullptr);
+/// For a model that is open, in the precision of the argument.
+std::unique_ptr<DitRunner> make_dit_runner(Session const& session, DitArgument const& argument,
+                                           OpenDit const& dit, SharedAdapters adapters);
 
 }  // namespace cli

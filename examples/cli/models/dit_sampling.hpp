@@ -8,6 +8,7 @@
 #include <dashi/diffusion/cosine_schedule.hpp>
 #include <dashi/diffusion/ddim.hpp>
 #include <dashi/diffusion/ddpm.hpp>
+#include <dashi/diffusion/numbered_noise.hpp>
 #include <dashi/diffusion/sample.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -55,9 +56,9 @@ public:
     return measuring.peak() + net_->scratch_bytes(*ctx_, shape(samples).rows());
   }
 
-  /// Fills `out`, [labels, channels * height * width], with samples first, first + 1, ...
-  void run(std::span<std::int64_t const> labels, std::uint32_t first, std::span<float> out,
-           SampleWatcher const& watcher = {}) {
+  /// Fills `out`, [labels, channels * height * width], with the samples of these numbers.
+  void run(std::span<std::int64_t const> labels, std::span<std::int64_t const> numbers,
+           std::span<float> out, SampleWatcher const& watcher = {}) {
     auto const samples = static_cast<dashi::Index>(labels.size());
     dashi::diffusion::SampleShape const extents = shape(samples);
     dashi::Arena measuring;
@@ -74,12 +75,12 @@ public:
     Batch const batch(arena, *net_, extents);
     ctx_->reserve_scratch(net_->scratch_bytes(*ctx_, extents.rows()));
     upload(batch.labels, labels);
+    upload(batch.numbers, numbers);
     dashi::diffusion::SampleRequest<Exec> const request{
         batch.labels,
         options_.null_label,
         {options_.guidance, options_.guidance_channels},
-        options_.seed,
-        first};
+        options_.seed};
     if (options_.sampler == "ddpm") {
       using Variance = dashi::diffusion::Ddpm::Variance;
       bool const learned = options_.learned && extents.learned;
@@ -100,11 +101,12 @@ private:
   struct Batch {
     Batch(dashi::Arena& arena, Net const& net, dashi::diffusion::SampleShape const& shape)
         : labels(arena.vector<std::int64_t, Exec>(shape.samples)),
+          numbers(arena.vector<std::int64_t, Exec>(shape.samples)),
           x(arena.matrix<Real, Exec>(shape.samples, shape.size())),
           workspace(arena, shape),
           denoiser(net, net.evaluation(arena, shape.rows())) {}
 
-    dashi::VectorOf<std::int64_t, Exec> labels;
+    dashi::VectorOf<std::int64_t, Exec> labels, numbers;
     dashi::MatrixOf<Real, Exec> x;
     Workspace workspace;
     dashi::diffusion::BackboneDenoiser<Net> denoiser;
@@ -121,22 +123,23 @@ private:
             Batch const& batch, SampleWatcher const& watcher) {
     auto const process = process_.respaced(sampler.spacing());
     std::vector<float> x, x0;
-    dashi::diffusion::sample<T>(*ctx_, batch.denoiser, sampler, process, request, batch.workspace,
-                                batch.x,
-                                [&](dashi::Index step, dashi::MatrixOf<Real const, Exec> now,
-                                    dashi::MatrixOf<Real const, Exec> predicted) {
-                                  if (watcher.wants && watcher.wants(step)) {
-                                    x.resize(now.size());
-                                    x0.resize(now.size());
-                                    download(now, std::span<float>(x));
-                                    download(predicted, std::span<float>(x0));
-                                    watcher.see(process.timestep(step), x, x0);
-                                  }
-                                  if (watcher.after_step) {
-                                    ctx_->fence("dashi::cli::sampling");
-                                    watcher.after_step();
-                                  }
-                                });
+    dashi::diffusion::sample_with<T>(
+        *ctx_, batch.denoiser, sampler, process, request, batch.workspace, batch.x,
+        dashi::diffusion::NumberedNoise<Exec>{request.seed, batch.numbers},
+        [&](dashi::Index step, dashi::MatrixOf<Real const, Exec> now,
+            dashi::MatrixOf<Real const, Exec> predicted) {
+          if (watcher.wants && watcher.wants(step)) {
+            x.resize(now.size());
+            x0.resize(now.size());
+            download(now, std::span<float>(x));
+            download(predicted, std::span<float>(x0));
+            watcher.see(process.timestep(step), x, x0);
+          }
+          if (watcher.after_step) {
+            ctx_->fence("dashi::cli::sampling");
+            watcher.after_step();
+          }
+        });
   }
 
   template <class View>

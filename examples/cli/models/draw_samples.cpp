@@ -107,16 +107,27 @@ bool is_kept(dashi::Index step, dashi::Index steps, std::size_t most) {
   return false;
 }
 
-void note_step(Trajectory& trajectory, std::size_t kept, dashi::Index timestep, std::size_t first,
-               std::size_t total, std::span<float const> x, std::span<float const> x0) {
+/// Images of a batch to the places of its samples.
+void place(std::span<float const> from, std::span<std::int64_t const> samples,
+           std::span<float> to) {
+  std::size_t const size = from.size() / samples.size();
+  for (std::size_t n = 0; n < samples.size(); ++n) {
+    auto const image = from.subspan(n * size, size);
+    std::copy(image.begin(), image.end(),
+              to.begin() + static_cast<std::ptrdiff_t>(size) * samples[n]);
+  }
+}
+
+void note_step(Trajectory& trajectory, std::size_t kept, dashi::Index timestep,
+               std::span<std::int64_t const> samples, std::size_t total, std::span<float const> x,
+               std::span<float const> x0) {
   if (kept == trajectory.timesteps.size()) {
     trajectory.timesteps.push_back(timestep);
     trajectory.x.emplace_back(total);
     trajectory.x0.emplace_back(total);
   }
-  auto const at = static_cast<std::ptrdiff_t>(first);
-  std::copy(x.begin(), x.end(), trajectory.x[kept].begin() + at);
-  std::copy(x0.begin(), x0.end(), trajectory.x0[kept].begin() + at);
+  place(x, samples, trajectory.x[kept]);
+  place(x0, samples, trajectory.x0[kept]);
 }
 
 }  // namespace
@@ -128,9 +139,17 @@ std::vector<float> draw_samples(Session& session, DitRunner& runner, SamplingOpt
   auto const steps = static_cast<std::uint64_t>(options.steps);
   dashi::io::Progress& progress = session.progress("sample", "images", steps);
   progress.start(labels.size() * steps);
-  for (std::size_t first = 0; first < labels.size();) {
-    auto const part =
-        labels.subspan(first, std::min(labels.size() - first, static_cast<std::size_t>(batch)));
+  std::vector<std::size_t> const order = runner.order(labels);
+  std::vector<std::int64_t> numbers, part;
+  std::vector<float> drawn;
+  for (std::size_t first = 0; first < labels.size(); first += part.size()) {
+    std::size_t const count = std::min(labels.size() - first, static_cast<std::size_t>(batch));
+    numbers.clear();
+    part.clear();
+    for (std::size_t n = first; n < first + count; ++n) {
+      numbers.push_back(static_cast<std::int64_t>(order[n]));
+      part.push_back(labels[order[n]]);
+    }
     std::size_t kept = 0;
     SampleWatcher watcher;
     watcher.after_step = [&] { progress.advance(part.size()); };
@@ -140,12 +159,12 @@ std::vector<float> draw_samples(Session& session, DitRunner& runner, SamplingOpt
       };
       watcher.see = [&](dashi::Index timestep, std::span<float const> x,
                         std::span<float const> x0) {
-        note_step(*trajectory, kept++, timestep, first * image_size, images.size(), x, x0);
+        note_step(*trajectory, kept++, timestep, numbers, images.size(), x, x0);
       };
     }
-    runner.sample(options, part, static_cast<std::uint32_t>(first),
-                  std::span(images).subspan(first * image_size, part.size() * image_size), watcher);
-    first += part.size();
+    drawn.resize(count * image_size);
+    runner.sample(options, part, numbers, drawn, watcher);
+    place(drawn, numbers, images);
   }
   session.end_progress();
   return images;
@@ -162,6 +181,9 @@ Json sampling_json(SamplingOptions const& options, DitArgument const& argument,
            {"schedule", options.process.schedule},
            {"process_steps", options.process.steps},
            {"precision", argument.precision}};
+  if (dit.layout) {
+    out["class_weights"] = argument.class_weights.empty() ? "auto" : argument.class_weights;
+  }
   out["dit"] = dit_json(dit.model);
   out["dit"]["embedders"] =
       dit.config.embedders == dashi::Embedders::shared ? "shared" : "per_block";

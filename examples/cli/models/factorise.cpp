@@ -98,6 +98,14 @@ std::string energy_table(std::vector<checkpoints::FactorEnergy> const& energies,
 dashi::ExitStatus factorise(Session& session, Arguments const& arguments) {
   io::CheckpointOutput const output = arguments.output.checked();
   OpenDit const dit = open_dit(session, arguments.dit);
+  if (dit.layout) {
+    throw dashi::FormatError({.code = "already-factorised",
+                              .file = arguments.dit.path,
+                              .place = {},
+                              .found = "a factorised DiT",
+                              .expected = "a dense one",
+                              .advice = "dashi recombine --dense makes one"});
+  }
   warn_of_unshared_metadata(session, *dit.checkpoint);
   checkpoints::FactoriseOptions const options = options_of(arguments, dit);
   checkpoints::FactorisePlan const plan =

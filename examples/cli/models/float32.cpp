@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What trains and what samples share most of their kernels: one file a precision.
-#include "dit_runner_of.hpp"
+#include "dense_runner.hpp"
+#include "gated_runner.hpp"
 #include "train_run_of.hpp"
+#include "trained_dense.hpp"
+#include "trained_factors.hpp"
 
 namespace cli {
 
 dashi::ExitStatus train_float32(Session& session, TrainRun& run) {
-  return TrainRunOf<dashi::precision::Float32, false>(session, run).run();
+  return TrainRunOf<TrainedDense<dashi::precision::Float32, Kokkos::DefaultExecutionSpace>>(session,
+                                                                                            run)
+      .run();
+}
+
+dashi::ExitStatus train_float32_factors(Session& session, TrainRun& run) {
+  return TrainRunOf<TrainedFactors<dashi::precision::Float32, Kokkos::DefaultExecutionSpace>>(
+             session, run)
+      .run();
 }
 
 std::unique_ptr<DitRunner> make_float32_runner(dashi::DitConfig const& config,
                                                SharedAdapters adapters) {
-  return std::make_unique<DitRunnerOf<dashi::precision::Float32>>(config, std::move(adapters));
+  return std::make_unique<DenseRunner<dashi::precision::Float32>>(config, std::move(adapters));
+}
+
+std::unique_ptr<DitRunner> make_float32_gated_runner(dashi::DitConfig const& config,
+                                                     GatedWeights weights) {
+  return std::make_unique<GatedRunner<dashi::precision::Float32>>(config, std::move(weights));
 }
 
 }  // namespace cli

@@ -151,11 +151,12 @@ Curve measure(Session& session, Arguments const& arguments, std::string const& p
   argument.path = path;
   OpenDit const dit = open_dit(session, argument);
   dashi::training::expect_fitting(data, dit.config.shape());
+  std::vector<std::int64_t> labels;
   for (std::int64_t const image : images) {
-    if (!arguments.null_label) {
-      (void)dashi::training::checked_label(data, static_cast<std::size_t>(image),
-                                           dit.config.classes);
-    }
+    labels.push_back(arguments.null_label
+                         ? dit.config.classes
+                         : dashi::training::checked_label(data, static_cast<std::size_t>(image),
+                                                          dit.config.classes));
   }
   ProbeRequest request;
   request.process = dit.process;
@@ -171,7 +172,8 @@ Curve measure(Session& session, Arguments const& arguments, std::string const& p
   request.batch = arguments.batch;
   request.null_label = arguments.null_label;
   OpenAdapters const open = open_adapters(session, adapters, dit);
-  auto const runner = make_dit_runner(arguments.dit.precision, dit.config, open.net);
+  auto const runner = make_dit_runner(session, arguments.dit, dit, open.net);
+  (void)runner->expect(labels, static_cast<dashi::Index>(request.steps.size()), false);
   runner->load(*dit.checkpoint, dit.model);
   io::Progress& progress = session.progress("probe", "images");
   progress.start(images.size());

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <numeric>
 
 namespace cli {
 
@@ -161,6 +162,7 @@ struct Plan {
   std::vector<std::int64_t> labels;
   Grid grid;
   dashi::Index batch = 0;
+  GroupCount gates;
   std::size_t parameter_bytes = 0;
   std::size_t work_bytes = 0;
   double seconds = 0;  ///< estimated
@@ -171,11 +173,13 @@ double estimate(DitRunner& runner, Plan const& plan, std::size_t image_size) {
   auto options = plan.options;
   options.steps = 1;
   std::vector<std::int64_t> const labels(plan.labels.begin(), plan.labels.begin() + plan.batch);
+  std::vector<std::int64_t> numbers(labels.size());
+  std::iota(numbers.begin(), numbers.end(), std::int64_t{0});
   std::vector<float> out(labels.size() * image_size);
   double best = 0;
   for (int i = 0; i < 2; ++i) {  // the first prepares what libraries keep
     auto const start = std::chrono::steady_clock::now();
-    runner.sample(options, labels, 0, out, {});
+    runner.sample(options, labels, numbers, out, {});
     best = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
   return best * static_cast<double>(plan.options.steps) * static_cast<double>(plan.labels.size()) /
@@ -187,10 +191,14 @@ std::string plan_text(Plan const& plan, OpenDit const& dit, Arguments const& arg
   std::string out = fmt::format("{}: {} samples of {} x {} x {}\n",
                                 dashi::escaped(arguments.dit.path), plan.labels.size(),
                                 dit.config.channels, dit.config.height, dit.config.width_pixels);
-  out += row("model",
-             fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters", dit.config.depth,
-                         dit.config.width, dit.config.heads, dit.config.patch,
-                         grouped(io::dit_parameters(dit.model.configuration))));
+  out += row("model", fmt::format("depth {}, width {}, {} heads, patch {}, {} parameters",
+                                  dit.config.depth, dit.config.width, dit.config.heads,
+                                  dit.config.patch, grouped(dit.parameters())));
+  if (plan.gates.groups > 0) {
+    out +=
+        row("weights", fmt::format("dense for {} of {} tailor groups drawn, factors for the rest",
+                                   plan.gates.dense, plan.gates.groups));
+  }
   out += row("sampler",
              fmt::format("{}, {} of {} steps, {} schedule, guidance {}", plan.options.sampler,
                          plan.options.steps, plan.options.process.steps,
@@ -218,7 +226,8 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
   std::vector<Output> const outputs = outputs_of(session, arguments, dit);
   expect_writable(outputs, arguments.force);
   session.start_kokkos(session.threads());
-  auto const runner = make_dit_runner(arguments.dit.precision, dit.config, adapters.net);
+  auto const runner = make_dit_runner(session, arguments.dit, dit, adapters.net);
+  plan.gates = runner->expect(plan.labels, plan.options.steps, plan.options.guidance != 1);
   plan.batch = batch_of(session, arguments.sampling, plan.options, *runner, plan.labels.size());
   plan.parameter_bytes = runner->parameter_bytes();
   plan.work_bytes = runner->work_bytes(plan.options, plan.batch);
@@ -226,6 +235,10 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
   Json report{{"verb", "sample"}, {"model", arguments.dit.path}};
   report.update(sampling_json(plan.options, arguments.dit, dit));
   report["count"] = plan.labels.size();
+  if (dit.layout) {
+    report["groups"] = plan.gates.groups;
+    report["dense_groups"] = plan.gates.dense;
+  }
   if (!adapters.about.empty()) {
     report["adapters"] = adapters.about;
   }

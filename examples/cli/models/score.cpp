@@ -80,7 +80,8 @@ Made drawn(Session& session, Arguments const& arguments) {
   auto const labels = labels_of(arguments.sampling, dit, count);
   std::string const digest = digest_of(session, arguments.dit, dit);
   OpenAdapters const adapters = open_adapters(session, arguments.adapters, dit);
-  auto const runner = make_dit_runner(arguments.dit.precision, dit.config, adapters.net);
+  auto const runner = make_dit_runner(session, arguments.dit, dit, adapters.net);
+  (void)runner->expect(labels, options.steps, options.guidance != 1);
   runner->load(*dit.checkpoint, dit.model);
   dashi::Index const batch = batch_of(session, arguments.sampling, options, *runner, count);
   Made made{{{dit.config.channels, dit.config.height, dit.config.width_pixels},
@@ -184,8 +185,9 @@ void add_score(CLI::App& app, Session& session) {
       "Features are those of a fixed random network, or the pixels averaged over 8 x 8 areas: "
       "compare\nscores of this program at equal counts with each other, never with published "
       "FIDs.");
-  verb->add_option("MODEL", arguments->dit.path,
-                   "DiT in original or diffusers names: safetensors file, index, or directory");
+  verb->add_option(
+      "MODEL", arguments->dit.path,
+      "DiT in original or diffusers names, or factorised: safetensors file, index, or\ndirectory");
   add_dit_options(*verb, arguments->dit);
   add_adapter_options(*verb, arguments->adapters);
   add_sampling_options(*verb, arguments->sampling);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "adapter_run.hpp"
 #include "arguments.hpp"
+#include "factorised_run.hpp"
 #include "failure.hpp"
 #include "model_verbs.hpp"
 #include "signals.hpp"
@@ -77,7 +78,11 @@ dashi::DitConfig open_base(Session& session, TrainRun& run, std::string const& f
   ModelConfig const& m = run.config.model;
   run.base = std::make_unique<io::Checkpoint>(m.from);
   session.warn_all(run.base->warnings());
-  run.base_model = checkpoints::read_dit_model(*run.base, m.hints);
+  if (io::dialect(*run.base).dialect == io::Dialect::dit_factorised) {
+    read_factorised_base(run);
+  } else {
+    run.base_model = checkpoints::read_dit_model(*run.base, m.hints);
+  }
   if (run.base_model.heads_assumed) {
     session.warn(fmt::format("{}: {} heads are assumed from the width {}; model.heads says others",
                              m.from, run.base_model.configuration.heads,
@@ -197,6 +202,7 @@ TrainRun prepare(Session& session, Arguments const& arguments) {
                .folder = RunFolder({}),
                .dit = {},
                .variant = {},
+               .layout = {},
                .base = nullptr,
                .base_model = {},
                .adapter = nullptr,
@@ -235,6 +241,7 @@ TrainRun prepare(Session& session, Arguments const& arguments) {
   if (run.config.validation.every == 0) {
     run.validation.reset();
   }
+  take_layout(run);
   run.adapter = adapter_run(run);
   take_method(session, run);
   run.options = options_of(run);
@@ -271,6 +278,10 @@ dashi::ExitStatus train(Session& session, Arguments const& arguments) {
   session.start_kokkos(run.config.any_threads ? 1 : session.threads());
   bool const shards = run.config.any_threads;
   std::string const& precision = run.config.model.precision;
+  if (run.layout) {
+    return precision == "bf16" ? train_bf16_factors(session, run)
+                               : train_float32_factors(session, run);
+  }
   if (precision == "bf16") {
     return shards ? train_bf16_shards(session, run) : train_bf16(session, run);
   }

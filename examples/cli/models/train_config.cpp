@@ -2,6 +2,7 @@
 #include "train_config.hpp"
 
 #include "config_map.hpp"
+#include "factorised_run.hpp"
 
 #include <dashi/core/error.hpp>
 #include <dashi/data/procedural_shapes.hpp>
@@ -395,6 +396,7 @@ TrainConfig read_train_config(std::filesystem::path const& file) {
   if (config.adapter.given() && config.model.from.empty()) {
     map.refuse("adapter", "an adapter without model.from", "a model that it is trained on");
   }
+  config.factorised = factorised_config(map, !config.model.from.empty());
   config.optimizer = optimizer_of(map.map("optimizer"), config.steps, usual_rate(config.adapter));
   ConfigMap checkpoint = map.map("checkpoint");
   config.checkpoint_every = checkpoint.integer("every", 0, 1, most_steps);

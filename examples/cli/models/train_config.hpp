@@ -81,6 +81,16 @@ struct AdapterConfig {
   bool given() const { return !kind.empty(); }
 };
 
+/// A model that is trained in singular vectors; docs/factorised.md.
+struct FactorisedConfig {
+  std::string method{};  ///< "kind", "fine", or empty: dense, or as the file
+  std::optional<dashi::Index> learngene{}, tailors{}, rank{};
+  dashi::Index groups = 0;  ///< of tailors; 0: as the list, or 2
+  std::vector<dashi::Index> group_of_class{};
+  std::string train{};       ///< "all", "tailors", "sigma", or empty: all
+  bool class_table = false;  ///< trained with a part
+};
+
 struct OptimizerConfig {
   double lr = 1e-4;
   double beta1 = 0.9;
@@ -112,6 +122,7 @@ struct TrainConfig {
   ObjectiveConfig objective;
   MethodConfig method;
   AdapterConfig adapter;
+  FactorisedConfig factorised;
   OptimizerConfig optimizer;
   dashi::Index batch = 32;
   dashi::Index accumulate = 1;

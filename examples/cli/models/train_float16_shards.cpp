@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "train_run_of.hpp"
+#include "trained_dense.hpp"
 
 namespace cli {
 
 dashi::ExitStatus train_float16_shards(Session& session, TrainRun& run) {
-  return TrainRunOf<dashi::precision::Fp16Mixed, true>(session, run).run();
+  return TrainRunOf<TrainedDense<dashi::precision::Fp16Mixed, Kokkos::Serial>, true>(session, run)
+      .run();
 }
 
 }  // namespace cli

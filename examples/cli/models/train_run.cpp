@@ -27,6 +27,9 @@ std::map<std::string, std::string> model_metadata(TrainRun const& run, dashi::In
   if (run.adapter) {
     train["adapter"] = run.config.adapter.kind;
   }
+  if (!run.config.factorised.train.empty()) {
+    train["part"] = run.config.factorised.train;
+  }
   return {{"dashi.schedule", run.config.process.schedule},
           {"dashi.diffusion_steps", std::to_string(run.config.process.steps)},
           {"dashi.train", train.dump()}};
@@ -67,6 +70,15 @@ void report_plan(Session& session, TrainRun const& run, TrainPlan const& plan) {
                fmt::format("{}, {} of them trained, learning rate {}", run.config.adapter.kind,
                            grouped(static_cast<std::uint64_t>(plan.trained)),
                            short_number(run.config.optimizer.lr)));
+  }
+  if (run.layout) {
+    std::string const& part = run.config.factorised.train;
+    out += row("factors",
+               fmt::format("{}, {} trained: {}", name(run.layout->method),
+                           grouped(static_cast<std::uint64_t>(plan.trained)),
+                           part.empty() || part == "all"       ? "all"
+                           : run.config.factorised.class_table ? part + " and the class table"
+                                                               : part));
   }
   out += row("data", fmt::format("{} images of {} x {} x {}, {} classes", run.data.size(),
                                  d.channels, d.height, d.width_pixels, run.data.classes()));

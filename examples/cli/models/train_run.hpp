@@ -7,6 +7,7 @@
 #include "training_data.hpp"
 
 #include <dashi/backbones/dit_config.hpp>
+#include <dashi/backbones/factorised_layout.hpp>
 #include <dashi/diffusion/chain_of_forgetting.hpp>
 #include <dashi/diffusion/uniform_steps.hpp>
 #include <dashi/io/checkpoint.hpp>
@@ -45,7 +46,8 @@ struct TrainRun {
   RunFolder folder;
   dashi::DitConfig dit;
   dashi::io::DitVariant variant;
-  std::unique_ptr<dashi::io::Checkpoint> base;  ///< null: a new model
+  std::optional<dashi::FactorisedLayout> layout;  ///< of a model in factors
+  std::unique_ptr<dashi::io::Checkpoint> base;    ///< null: a new model
   dashi::io::DitModel base_model;
   std::shared_ptr<AdapterRun const> adapter;  ///< null: the model itself is trained
   ChosenImages data;
@@ -62,8 +64,10 @@ struct TrainRun {
 
 // One file each; "_shards": with the same bits on any number of threads.
 dashi::ExitStatus train_float32(Session& session, TrainRun& run);
+dashi::ExitStatus train_float32_factors(Session& session, TrainRun& run);
 dashi::ExitStatus train_float32_shards(Session& session, TrainRun& run);
 dashi::ExitStatus train_bf16(Session& session, TrainRun& run);
+dashi::ExitStatus train_bf16_factors(Session& session, TrainRun& run);
 dashi::ExitStatus train_bf16_shards(Session& session, TrainRun& run);
 dashi::ExitStatus train_float16(Session& session, TrainRun& run);
 dashi::ExitStatus train_float16_shards(Session& session, TrainRun& run);
@@ -71,6 +75,11 @@ dashi::ExitStatus train_float16_shards(Session& session, TrainRun& run);
 /// What a file of a model says of where it comes from.
 std::map<std::string, std::string> model_metadata(TrainRun const& run, dashi::Index step,
                                                   bool average);
+
+/// Where a training leaves its model in a folder.
+inline std::filesystem::path model_path(std::filesystem::path const& folder, bool average) {
+  return folder / (average ? "ema.safetensors" : "model.safetensors");
+}
 
 /// What --dry-run found.
 struct TrainPlan {

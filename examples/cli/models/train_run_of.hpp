@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include "adapter_run.hpp"
 #include "dit_sampling.hpp"
 #include "signals.hpp"
 #include "train_run.hpp"
 
-#include <dashi/checkpoints/load_dit.hpp>
-#include <dashi/checkpoints/save_dit.hpp>
-#include <dashi/checkpoints/trained_adapter.hpp>
 #include <dashi/training/fit.hpp>
 #include <dashi/training/image_sampler.hpp>
 #include <dashi/training/metrics_log.hpp>
@@ -21,15 +17,17 @@
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 #include <optional>
 
 namespace cli {
 
-/// A training with numbers of precision P, as a whole or in shards.
-template <dashi::Precision P, bool InShards>
+/// A training of a model (TrainedDense, TrainedFactors), as a whole or in shards.
+template <class Model, bool InShards = false>
 class TrainRunOf {
-  using Exec = std::conditional_t<InShards, Kokkos::Serial, Kokkos::DefaultExecutionSpace>;
-  using Net = dashi::AdditiveDit<Exec, P>;  // without adapters it is the plain one
+  using P = typename Model::Precision;
+  using Exec = typename Model::Exec;
+  using Net = typename Model::Net;
   using Execution =
       std::conditional_t<InShards, dashi::training::Sharded<Net>, dashi::training::WholeBatch<Net>>;
   using Trainer = dashi::training::Trainer<Net, ChosenPolicy, Execution>;
@@ -40,28 +38,25 @@ public:
   TrainRunOf(Session& session, TrainRun& run)
       : session_(session),
         run_(run),
-        net_(ctx_, run.dit, options(run)),
+        model_(session, run),
+        net_(model_.make(ctx_)),
         states_(run.folder.checkpoints(), static_cast<std::size_t>(run.config.keep)) {
     net_.parameters(list_);
-    if (run.adapter) {
-      dashi::checkpoints::train_adapters(list_, run.adapter->choice);
-    } else {
-      dashi::train_where(list_, [](auto const&) { return true; });
-    }
-    if (!run.base || run.adapter) {
+    model_.choose(list_);
+    if (model_.draws()) {
       dashi::initialise(ctx_, list_, run.config.seed);
     }
     if (run.base) {
-      dashi::checkpoints::load_dit(*run.base, run.base_model, list_);
+      model_.load(list_);
     }
     if (run.config.method.distillation) {
-      teacher_.emplace(ctx_, run.dit);
+      teacher_.reset(new Net(model_.make_teacher(ctx_)));  // which cannot be moved
       List frozen;
       teacher_->parameters(frozen);
-      dashi::checkpoints::load_dit(*run.base, run.base_model, frozen);
+      model_.load(frozen);
     }
     trainer_.emplace(execution(), run.options, run.policy, process_of(run.config.process),
-                     teacher_ ? &*teacher_ : nullptr);
+                     teacher_.get());
   }
 
   dashi::ExitStatus run() {
@@ -116,17 +111,9 @@ public:
   }
 
 private:
-  static typename Net::Options options(TrainRun const& run) {
-    return run.adapter ? dashi::checkpoints::additive_options(run.adapter->adapters)
-                       : typename Net::Options();
-  }
-
   Execution execution() {
     if constexpr (InShards) {
-      return Execution(net_,
-                       [config = run_.dit, adapters = options(run_)](dashi::Context<Exec>& ctx) {
-                         return Net(ctx, config, adapters);
-                       },
+      return Execution(net_, [this](dashi::Context<Exec>& ctx) { return model_.make(ctx); },
                        {run_.config.shards, static_cast<std::size_t>(session_.threads())});
     } else {
       return Execution(ctx_, net_);
@@ -165,45 +152,11 @@ private:
   void save(std::filesystem::path const& folder) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);  // the writer says what is wrong with it
-    bool const average = trainer_->optimizer().has_averages();
-    if (run_.adapter) {
-      write_adapter(folder / "adapter", false);
-      if (average) {
-        write_adapter(folder / "adapter_ema", true);
-      }
-      return;
+    model_.save(folder, list_, trainer_->steps(), false, {});
+    if (trainer_->optimizer().has_averages()) {
+      model_.save(folder, list_, trainer_->steps(), true,
+                  [this](std::size_t entry, std::span<float> to) { read_average(entry, to); });
     }
-    write(folder / "model.safetensors", false);
-    if (average) {
-      write(folder / "ema.safetensors", true);
-    }
-  }
-
-  void write_adapter(std::filesystem::path const& folder, bool average) {
-    auto adapter = dashi::checkpoints::trained_adapter(
-        run_.dit, run_.base_model.dialect, run_.adapter->adapters, list_, reader(average));
-    write_trained_adapter(session_, run_, folder, std::move(adapter),
-                          model_metadata(run_, trainer_->steps(), average));
-  }
-
-  /// The numbers of an entry of the list: averages, or nothing for its own.
-  std::function<void(std::size_t, std::span<float>)> reader(bool average) {
-    if (!average) {
-      return {};
-    }
-    return [this](std::size_t entry, std::span<float> to) { read_average(entry, to); };
-  }
-
-  void write(std::filesystem::path const& path, bool average) {
-    session_.will_write(path);
-    dashi::checkpoints::SaveDit save;
-    save.dialect = run_.dit.embedders == dashi::Embedders::per_block
-                       ? dashi::io::Dialect::dit_diffusers
-                       : dashi::io::Dialect::dit_original;
-    save.variant = run_.variant;
-    save.metadata = model_metadata(run_, trainer_->steps(), average);
-    save.output.file.force = true;
-    dashi::checkpoints::save_dit(path, run_.dit, list_, save, reader(average));
   }
 
   /// Frozen parameters are their own average.
@@ -272,9 +225,10 @@ private:
   Session& session_;
   TrainRun& run_;
   dashi::Context<Exec> ctx_;
+  Model model_;
   Net net_;
   List list_;
-  std::optional<Net> teacher_;
+  std::unique_ptr<Net> teacher_;
   std::optional<Trainer> trainer_;
   dashi::training::StateFolder states_;
   std::optional<dashi::training::ImageSampler<Net>> sampler_;

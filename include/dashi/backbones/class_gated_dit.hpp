@@ -3,6 +3,7 @@
 
 #include <dashi/backbones/factorised_dit.hpp>
 #include <dashi/backbones/factorised_weights.hpp>
+#include <dashi/backbones/materialise.hpp>
 
 #include <Kokkos_Core.hpp>
 
@@ -11,8 +12,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -42,18 +43,16 @@ void move_rows(Exec const& exec, VectorOf<Index const, Exec> rows, Index columns
 
 }  // namespace detail
 
-/// When weights of tailor groups are made dense.
-enum class Materialise : unsigned char { when_it_pays, always, never };
-
 /// A factorised DiT for sampling: tailor groups that are asked for often enough are computed with
-/// dense weights, made once; the rest of a batch goes through the factors. KIND, arXiv 2408.07337.
+/// dense weights, the rest of a batch goes through the factors. KIND, arXiv 2408.07337.
 ///
-/// prepare() chooses. Passes without gradients fence where any group is dense, since rows are
-/// sorted by their labels on the host; the other passes are those of FactorisedDit.
-template <ExecutionSpace Exec, Precision P>
+/// choose() says for which groups weights pay, prepare() makes those of a batch: batches of few
+/// groups make them once. Passes without gradients fence where any group is dense, since rows are
+/// sorted by their labels on the host; the other passes are those of FactorisedDit. Dense: a DiT
+/// without adapters, or one whose placement has none by default.
+template <ExecutionSpace Exec, Precision P, class Dense = BasicDiT<Exec, P>>
 class ClassGatedDit : public FactorisedDit<Exec, P> {
   using Base = FactorisedDit<Exec, P>;
-  using Dense = BasicDiT<Exec, P>;
   using Real = typename P::storage;
 
 public:
@@ -75,6 +74,13 @@ public:
   }
 
   FactorisedLayout const& layout() const noexcept { return layout_; }
+  /// The tailor group of a label; no_tailor_group without a class.
+  Index group_of(std::int64_t label) const {
+    return layout_.method == SvdMethod::fine || label >= this->config().classes
+               ? no_tailor_group
+               : layout_.group_of_class[static_cast<std::size_t>(label)];
+  }
+  std::size_t chosen_groups() const noexcept { return chosen_.size(); }
   std::size_t dense_groups() const noexcept { return dense_.size(); }
   /// Of the weights of one group.
   std::size_t group_bytes() const {
@@ -87,12 +93,11 @@ public:
     return static_cast<std::size_t>(elements) * sizeof(Real);
   }
 
-  /// Makes weights for the groups of samples of these labels, each seen by `passes` passes, and,
-  /// where `unguided`, as often without a class. The most frequent groups first, while all fit in
-  /// `memory` bytes. Parameters must be final. Fences.
-  void prepare(Context<Exec>& ctx, std::span<std::int64_t const> labels, Index passes,
-               bool unguided, Materialise how = Materialise::when_it_pays,
-               std::size_t memory = std::size_t{1} << 32) {
+  /// Which groups get dense weights when samples of these labels are to come, each in `passes`
+  /// passes and, where `unguided`, in as many without a class.
+  void choose(std::span<std::int64_t const> labels, Index passes, bool unguided,
+              Materialise how = Materialise::when_it_pays) {
+    how_ = how;
     std::map<Index, double> tokens;
     for (std::int64_t const label : labels) {
       double const rows =
@@ -102,24 +107,33 @@ public:
         tokens[no_tailor_group] += rows;
       }
     }
-    std::vector<std::pair<double, Index>> order;
-    for (auto const& [group, rows] : tokens) {
-      order.push_back({-rows, group});
-    }
-    std::sort(order.begin(), order.end());
-    dense_.clear();
+    chosen_.clear();
     auto const& c = this->config();
-    for (auto const& [rows, group] : order) {
-      bool const wanted = how == Materialise::always ||
-                          (how == Materialise::when_it_pays &&
-                           materialising_pays(layout_, c.width, c.mlp_width, -rows, group) &&
-                           (dense_.size() + 1) * group_bytes() <= memory);
-      if (wanted) {
-        auto net = std::make_unique<Dense>(ctx, c);
-        ParameterList<P, Exec> list;
-        net->parameters(list);
-        materialise_factorised(ctx, layout_, factors_, group, list);
-        dense_[group] = std::move(net);
+    for (auto const& [group, rows] : tokens) {
+      if (how == Materialise::always ||
+          (how == Materialise::when_it_pays &&
+           materialising_pays(layout_, c.width, c.mlp_width, rows, group))) {
+        chosen_.insert(group);
+      }
+    }
+    std::erase_if(dense_, [&](auto const& there) { return !chosen_.contains(there.first); });
+  }
+
+  /// Makes the weights of the chosen groups that a batch of these labels needs. Others that are
+  /// there stay while all fit in `memory` bytes; what does not fit goes through the factors, unless
+  /// weights are asked for always. Parameters must be final. Fences.
+  void prepare(Context<Exec>& ctx, std::span<std::int64_t const> labels, bool unguided,
+               std::size_t memory = std::size_t{1} << 32) {
+    std::set<Index> needed;
+    for (std::int64_t const label : labels) {
+      needed.insert(group_of(label));
+    }
+    if (unguided) {
+      needed.insert(no_tailor_group);
+    }
+    for (Index const group : needed) {
+      if (chosen_.contains(group) && !dense_.contains(group)) {
+        make(ctx, group, needed, memory);
       }
     }
     ctx.fence("dashi::ClassGatedDit::prepare");
@@ -129,13 +143,12 @@ public:
     Arena measuring;
     (void)Base::evaluation(measuring, samples);
     std::size_t bytes = measuring.peak();
-    bool const sorts = !dense_.empty();
-    if (sorts) {
+    if (!dense_.empty()) {
       Arena other;
       (void)dense_.begin()->second->evaluation(other, samples);
       bytes = std::max(bytes, other.peak());
     }
-    Index const rows = sorts ? samples : 0;
+    Index const rows = chosen_.empty() ? 0 : samples;
     auto const shape = this->shape();
     return {samples,
             arena.vector<std::byte, Exec>(static_cast<Index>(bytes)),
@@ -179,10 +192,27 @@ public:
 private:
   static constexpr Index in_factors = -2;
 
-  Index group_of(std::int64_t label) const {
-    return layout_.method == SvdMethod::fine || label >= this->config().classes
-               ? no_tailor_group
-               : layout_.group_of_class[static_cast<std::size_t>(label)];
+  /// In the place of a group that is not needed where memory is short.
+  void make(Context<Exec>& ctx, Index group, std::set<Index> const& needed, std::size_t memory) {
+    std::unique_ptr<Dense> net;
+    if ((dense_.size() + 1) * group_bytes() > memory) {
+      auto const spare = std::find_if(dense_.begin(), dense_.end(), [&](auto const& there) {
+        return !needed.contains(there.first);
+      });
+      if (spare != dense_.end()) {
+        net = std::move(spare->second);
+        dense_.erase(spare);
+      } else if (how_ != Materialise::always) {
+        return;
+      }
+    }
+    if (!net) {
+      net = std::make_unique<Dense>(ctx, this->config());
+    }
+    ParameterList<P, Exec> list;
+    net->parameters(list);
+    materialise_factorised(ctx, layout_, factors_, group, list);
+    dense_[group] = std::move(net);
   }
 
   static Arena arena_over(Evaluation const& evaluation) {
@@ -222,6 +252,8 @@ private:
 
   FactorisedLayout layout_;
   ParameterList<P, Exec> factors_;
+  Materialise how_ = Materialise::when_it_pays;
+  std::set<Index> chosen_;
   std::map<Index, std::unique_ptr<Dense>> dense_;
 };
 

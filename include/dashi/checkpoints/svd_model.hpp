@@ -134,6 +134,19 @@ inline std::vector<FactorisedTensor> factorised_tensors(FactorisedModel const& m
   return detail::FactorisedTensors(model).list();
 }
 
+/// Numbers of all of them.
+inline std::uint64_t factorised_parameters(FactorisedModel const& model) {
+  std::uint64_t total = 0;
+  for (FactorisedTensor const& tensor : factorised_tensors(model)) {
+    std::uint64_t count = 1;
+    for (std::uint64_t const extent : tensor.shape) {
+      count *= extent;
+    }
+    total += count;
+  }
+  return total;
+}
+
 /// Sets the keys that say what the file is.
 inline void append_factorised_metadata(std::map<std::string, std::string>& metadata,
                                        FactorisedModel const& model) {

@@ -109,6 +109,22 @@ inline void take_groups(FactoriseOptions const& options, Index classes, Factoris
 
 }  // namespace detail
 
+/// Components and groups of a factorised model of that configuration. Throws UsageError for sizes
+/// that do not fit.
+inline FactorisedLayout factorised_layout(FactoriseOptions const& options,
+                                          io::DitConfiguration const& c) {
+  FactorisedLayout layout;
+  layout.method = options.method;
+  if (options.method == SvdMethod::kind) {
+    detail::take_groups(options, c.classes, layout);
+  }
+  for (std::size_t s = 0; s < factorised_sites.size(); ++s) {
+    layout.ranks[s] =
+        detail::factorise_ranks(options, factorised_sites[s].shape(c.width, c.mlp_width));
+  }
+  return layout;
+}
+
 /// `dense` is what read_dit_model() says of the checkpoint. Throws UsageError for sizes that do not
 /// fit, FormatError for a ledger and for factors of dtypes that are not numbers.
 inline FactorisePlan plan_factorise(io::Checkpoint const& checkpoint, io::DitModel const& dense,
@@ -124,16 +140,7 @@ inline FactorisePlan plan_factorise(io::Checkpoint const& checkpoint, io::DitMod
   plan.sweeps = options.sweeps;
   plan.model.configuration = dense.configuration;
   plan.model.variant = dense.variant;
-  FactorisedLayout& layout = plan.model.layout;
-  layout.method = options.method;
-  if (options.method == SvdMethod::kind) {
-    detail::take_groups(options, dense.configuration.classes, layout);
-  }
-  auto const& c = dense.configuration;
-  for (std::size_t s = 0; s < factorised_sites.size(); ++s) {
-    layout.ranks[s] =
-        detail::factorise_ranks(options, factorised_sites[s].shape(c.width, c.mlp_width));
-  }
+  plan.model.layout = factorised_layout(options, dense.configuration);
   FactoriseSource const source(checkpoint, dense);
   plan.tensors = factorised_tensors(plan.model);
   for (FactorisedTensor const& tensor : plan.tensors) {

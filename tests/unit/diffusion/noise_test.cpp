@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <dashi/core/random_purpose.hpp>
 #include <dashi/diffusion/noise.hpp>
+#include <dashi/diffusion/numbered_noise.hpp>
+#include <dashi/diffusion/philox_noise.hpp>
 #include <dashi/diffusion/q_sample.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -113,6 +115,34 @@ TEST_CASE("noise does not depend on the batch", "[noise]") {
     CHECK(listed(1, i) == whole(0, i));
     CHECK(listed(2, i) == whole(2, i));
   }
+}
+
+TEST_CASE("noise by numbers is that of the samples in order", "[noise]") {
+  using Exec = Kokkos::DefaultExecutionSpace;
+  dashi::Context<Exec> ctx;
+  Grid<float, Exec> whole(6, 9);
+  Grid<float, Exec> listed(3, 9);
+  auto const numbers = dashi::test::device_copy<Exec>(std::vector<std::int64_t>{75, 70, 72});
+  PhiloxNoise const in_order{11, 70};
+  NumberedNoise<Exec> const by_number{11, numbers};
+  auto const check = [&] {
+    ctx.fence();
+    whole.download();
+    listed.download();
+    for (Index i = 0; i < 9; ++i) {
+      CHECK(listed(0, i) == whole(5, i));
+      CHECK(listed(1, i) == whole(0, i));
+      CHECK(listed(2, i) == whole(2, i));
+    }
+  };
+  in_order.initial(ctx, whole.view());
+  by_number.initial(ctx, listed.view());
+  check();
+  float const before = static_cast<float>(whole(0, 0));
+  in_order.at_step(ctx, 3, whole.view());
+  by_number.at_step(ctx, 3, listed.view());
+  check();
+  CHECK(static_cast<float>(whole(0, 0)) != before);
 }
 
 TEST_CASE("noise of samples past 2^32 is refused", "[noise]") {

@@ -4,8 +4,6 @@
 #include "dit_runner.hpp"
 #include "dit_sampling.hpp"
 
-#include <dashi/checkpoints/load_dit.hpp>
-#include <dashi/checkpoints/net_adapters.hpp>
 #include <dashi/data/image_set.hpp>
 
 #include <algorithm>
@@ -13,33 +11,16 @@
 
 namespace cli {
 
-/// On the default execution space.
-template <dashi::Precision P>
-class DitRunnerOf final : public DitRunner {
-  using Exec = Kokkos::DefaultExecutionSpace;
-  using Net = dashi::AdditiveDit<Exec, P>;
-  using T = typename P::storage;
-  using Workspace = dashi::diffusion::ProbeWorkspace<T, Exec>;
-  using Real = typename Workspace::Real;
-
+/// What runners of all nets have in common, on the default execution space.
+template <dashi::diffusion::Backbone Net>
+class NetRunner : public DitRunner {
 public:
-  DitRunnerOf(dashi::DitConfig const& config, SharedAdapters adapters)
-      : adapters_(std::move(adapters)),
-        net_(ctx_, config, adapters_ ? adapters_->options() : typename Net::Options()) {
-    net_.parameters(list_);
-  }
+  using P = typename Net::precision;
+  using Exec = typename Net::execution_space;
 
-  void load(dashi::io::Checkpoint const& checkpoint, dashi::io::DitModel const& model) override {
-    dashi::checkpoints::load_dit(
-        checkpoint, model, list_,
-        [&](std::string const& name, std::vector<dashi::Index> const& shape, auto values) {
-          if (adapters_) {
-            adapters_->edit(name, shape, values);
-          }
-        });
-    if (adapters_) {
-      adapters_->fill(list_);
-    }
+  template <class... Options>
+  explicit NetRunner(Options&&... options) : net_(ctx_, std::forward<Options>(options)...) {
+    net_.parameters(list_);
   }
 
   std::size_t parameter_bytes() const override {
@@ -51,8 +32,10 @@ public:
   }
 
   void sample(SamplingOptions const& options, std::span<std::int64_t const> labels,
-              std::uint32_t first, std::span<float> out, SampleWatcher const& watcher) override {
-    DitSampling<Net>(ctx_, net_, options).run(labels, first, out, watcher);
+              std::span<std::int64_t const> numbers, std::span<float> out,
+              SampleWatcher const& watcher) override {
+    prepare(labels, options.guidance != 1);
+    DitSampling<Net>(ctx_, net_, options).run(labels, numbers, out, watcher);
   }
 
   std::vector<dashi::diffusion::ProbePoint> probe(
@@ -70,7 +53,19 @@ public:
     return probe.points();
   }
 
+protected:
+  /// Before a batch of these labels.
+  virtual void prepare(std::span<std::int64_t const> labels, bool unguided) = 0;
+
+  dashi::Context<Exec> ctx_;
+  Net net_;
+  dashi::ParameterList<P, Exec> list_;
+
 private:
+  using T = typename P::storage;
+  using Workspace = dashi::diffusion::ProbeWorkspace<T, Exec>;
+  using Real = typename Workspace::Real;
+
   void add(dashi::diffusion::ReconstructionProbe& probe, dashi::diffusion::Process const& process,
            dashi::data::ImageSet const& data, std::span<std::int64_t const> images,
            bool null_label) {
@@ -84,6 +79,7 @@ private:
       data.read(image, std::span(pixels).subspan(n * size, size));
       labels.push_back(null_label ? shape.null_label() : data.label(image));
     }
+    prepare(labels, false);
     Kokkos::View<Real**, Kokkos::LayoutRight, Exec> const x0("dashi::cli::probe", images.size(),
                                                              size);
     Kokkos::View<std::int64_t*, Exec> const classes("dashi::cli::probe", images.size());
@@ -111,11 +107,6 @@ private:
                  dashi::VectorOf<std::int64_t const, Exec>(classes.data(), classes.extent(0)),
                  images, workspace);
   }
-
-  SharedAdapters adapters_;
-  dashi::Context<Exec> ctx_;
-  Net net_;
-  dashi::ParameterList<P, Exec> list_;
 };
 
 }  // namespace cli
