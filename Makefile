@@ -53,9 +53,10 @@ peers:                       ## NumPy, PyTorch and mergekit, for benchmarks/peer
 format:                      ## clang-format 14
 	clang-format-14 -i $(sources)
 
-tidy: configure              ## naming and bug-prone patterns; needs clang-tidy-14
-	run-clang-tidy-14 -quiet -p build -j $(jobs) -extra-arg=-Wno-unknown-warning-option \
-	  -extra-arg=-idirafter"$$(g++ -print-file-name=include)" 'build/tests/headers/'
+tidy: bootstrap              ## naming and bug-prone patterns; needs clang-tidy-14
+	cmake --preset host-release -B build-tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON
+	run-clang-tidy-14 -quiet -p build-tidy -j $(jobs) -extra-arg=-Wno-unknown-warning-option \
+	  -extra-arg=-idirafter"$$(g++ -print-file-name=include)" 'build-tidy/tests/headers/'
 
 bootstrap:                   ## installs what is missing
 	cmake/bootstrap
@@ -64,4 +65,4 @@ configure: bootstrap
 	cmake --preset host-release
 
 clean:                       ## removes the builds, keeps .deps
-	rm -rf build build-asan build-debug build-cuda build-hip build-lanes
+	rm -rf build build-asan build-debug build-cuda build-hip build-lanes build-tidy
