@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/checkpoints/convert_elements.hpp>
 #include <dashi/checkpoints/convert_plan.hpp>
 #include <dashi/checkpoints/reshard.hpp>
 #include <dashi/checkpoints/stream_options.hpp>
 #include <dashi/core/context.hpp>
 #include <dashi/core/floating_environment.hpp>
-#include <dashi/core/tensor.hpp>
 #include <dashi/io/checkpoint_writer.hpp>
-#include <dashi/io/float_dtypes.hpp>
 #include <dashi/io/progress.hpp>
 #include <dashi/kernels/convert.hpp>
 #include <dashi/merging/chunk_pool.hpp>
@@ -27,7 +26,6 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -48,44 +46,6 @@ struct ConvertResult {
 };
 
 namespace detail {
-
-/// Finite numbers that became infinite or NaN become the largest of the target with their sign.
-template <class From, class To>
-void saturate_overflow(From const* in, To* out, std::size_t count) {
-  using Bits = typename FloatFormat<To>::Bits;
-  using F = FloatFormat<From>;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (is_finite(in[i]) && !is_finite(out[i])) {
-      bool const negative = (__builtin_bit_cast(typename F::Bits, in[i]) & F::sign_mask) != 0;
-      out[i] = __builtin_bit_cast(
-          To, static_cast<Bits>((negative ? FloatFormat<To>::sign_mask : Bits{0}) |
-                                FloatFormat<To>::largest_finite));
-    }
-  }
-}
-
-/// `count` elements of dtype `from` at `in`, rounded once to `to` at `out`; both aligned. The
-/// dtypes differ.
-inline ConversionCounts convert_elements(Context<Kokkos::Serial>& ctx, io::Dtype from,
-                                         std::byte* in, io::Dtype to, std::byte* out,
-                                         std::uint64_t count, bool saturate) {
-  ConversionCounts counts;
-  with_float_type(from, [&]<class From>() {
-    with_float_type(to, [&]<class To>() {
-      if constexpr (!std::is_same_v<From, To>) {
-        auto const size = static_cast<Index>(count);
-        auto* const source = reinterpret_cast<From*>(in);
-        auto* const target = reinterpret_cast<To*>(out);
-        counts = convert_values(ctx, vector_over<From const, Kokkos::Serial>(source, size),
-                                vector_over<To, Kokkos::Serial>(target, size));
-        if (saturate && counts.overflowed > 0) {
-          saturate_overflow(source, target, static_cast<std::size_t>(count));
-        }
-      }
-    });
-  });
-  return counts;
-}
 
 /// Gathers what does not survive, so that the message is about the first tensor that is affected
 /// and counts all of it, however many threads there are.
