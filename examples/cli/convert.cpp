@@ -24,7 +24,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct ConvertArguments {
   std::string input;
   OutputArgument output;
   std::string dtype;
@@ -48,7 +48,7 @@ std::optional<io::Dtype> target_argument(std::string const& option, std::string 
   return dtype;
 }
 
-checkpoints::ConvertRequest request_of(Arguments const& arguments) {
+checkpoints::ConvertRequest request_of(ConvertArguments const& arguments) {
   checkpoints::ConvertRequest request;
   if (!arguments.dtype.empty()) {
     request.dtype = target_argument("--dtype", arguments.dtype);
@@ -85,7 +85,7 @@ std::string change_table(checkpoints::ConvertPlan const& plan) {
   return out;
 }
 
-Json json_report(Arguments const& arguments, checkpoints::ConvertPlan const& plan,
+Json json_report(ConvertArguments const& arguments, checkpoints::ConvertPlan const& plan,
                  checkpoints::ConvertResult const& result, std::string const& digest,
                  bool dry_run) {
   Json tensors = Json::array();
@@ -117,7 +117,7 @@ Json json_report(Arguments const& arguments, checkpoints::ConvertPlan const& pla
 }
 
 /// Names and dtypes are converted one after the other, so that each file says what was done to it.
-void expect_names_alone(Arguments const& arguments) {
+void expect_names_alone(ConvertArguments const& arguments) {
   bool const numbers = !arguments.dtype.empty() || !arguments.rules.empty() ||
                        arguments.numbers.propagate() || arguments.numbers.saturate;
   if (!arguments.names.to.empty() && numbers) {
@@ -129,14 +129,14 @@ void expect_names_alone(Arguments const& arguments) {
   }
 }
 
-void expect_no_adapter(Arguments const& arguments) {
+void expect_no_adapter(ConvertArguments const& arguments) {
   if (arguments.adapter.any()) {
     usage_error("not-an-adapter", "an option for adapters",
                 "--to with a dialect of adapters, and an adapter");
   }
 }
 
-dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
+dashi::ExitStatus convert(Session& session, ConvertArguments const& arguments) {
   expect_path("IN", arguments.input);
   expect_names_alone(arguments);
   if (converts_adapter(arguments.names.to, arguments.input, arguments.read)) {
@@ -209,7 +209,7 @@ dashi::ExitStatus convert(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_convert(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ConvertArguments>();
   CLI::App* const verb = add_verb(
       app, "convert",
       "change the dtype of tensors, each number rounded once, a DiT's names, or an adapter's "

@@ -32,16 +32,10 @@ namespace merging = dashi::merging;
 
 constexpr int made_members = 5;
 
-struct Arguments {
+struct DemoArguments {
   std::string out = "dashi-demo";
   std::string data;
 };
-
-double seconds_of(std::function<void()> const& body) {
-  auto const start = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 std::string digest_of_file(fs::path const& path) {
   io::InputFile const file(path);
@@ -239,7 +233,7 @@ Json json_story(DemoStory const& story, fs::path const& report) {
           {"report", report.string()}};
 }
 
-dashi::ExitStatus demo(Session& session, Arguments const& arguments) {
+dashi::ExitStatus demo(Session& session, DemoArguments const& arguments) {
   expect_path("--out", arguments.out);
   fs::path const folder(arguments.out);
   if (session.options.dry_run) {
@@ -313,7 +307,7 @@ dashi::ExitStatus demo(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_demo(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<DemoArguments>();
   CLI::App* const verb =
       add_verb(app, "demo", "show exact soups on checkpoints that it makes, or on yours",
                "  dashi demo\n  dashi demo --data my_checkpoints --out report");

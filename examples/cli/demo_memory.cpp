@@ -21,12 +21,6 @@ namespace {
 namespace merging = dashi::merging;
 using Exec = Kokkos::Serial;
 
-double seconds_of(std::function<void()> const& body) {
-  auto const start = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 double best_of(int times, std::function<void()> const& body) {
   double best = seconds_of(body);
   for (int i = 1; i < times; ++i) {
@@ -111,6 +105,12 @@ private:
 };
 
 }  // namespace
+
+double seconds_of(std::function<void()> const& body) {
+  auto const start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 MemoryRates memory_rates(int threads) {
   MemoryBench bench(threads);

@@ -3,6 +3,8 @@
 
 #include "demo_report.hpp"
 
+#include <functional>
+
 namespace cli {
 
 struct MemoryRates {
@@ -13,5 +15,8 @@ struct MemoryRates {
 /// This machine's rate of reading eight streams with all threads, and the exact mean of eight bf16
 /// members of 16 M numbers in memory; best of five passes each.
 MemoryRates memory_rates(int threads);
+
+/// How long `body` takes.
+double seconds_of(std::function<void()> const& body);
 
 }  // namespace cli

@@ -18,7 +18,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct DiffArguments {
   std::string first;
   std::string second;
   bool metadata = false;
@@ -68,8 +68,8 @@ std::string value_text(std::optional<std::string> const& value) {
                                   : "'" + dashi::escaped(value->substr(0, limit)) + "...'";
 }
 
-std::string text_report(checkpoints::CheckpointDifference const& found, Arguments const& arguments,
-                        bool dry_run) {
+std::string text_report(checkpoints::CheckpointDifference const& found,
+                        DiffArguments const& arguments, bool dry_run) {
   std::string const a = dashi::escaped(arguments.first);
   std::string const b = dashi::escaped(arguments.second);
   std::string out = names_block(a, found.only_first) + names_block(b, found.only_second);
@@ -105,7 +105,7 @@ Json side(io::TensorInfo const& info) {
   return {{"dtype", io::name(info.dtype)}, {"shape", info.shape}};
 }
 
-Json json_report(checkpoints::CheckpointDifference const& found, Arguments const& arguments,
+Json json_report(checkpoints::CheckpointDifference const& found, DiffArguments const& arguments,
                  bool equal, bool dry_run) {
   Json tensors = Json::array();
   for (checkpoints::TensorDifference const& tensor : found.common) {
@@ -144,7 +144,7 @@ Json json_report(checkpoints::CheckpointDifference const& found, Arguments const
   return out;
 }
 
-dashi::ExitStatus diff(Session& session, Arguments const& arguments) {
+dashi::ExitStatus diff(Session& session, DiffArguments const& arguments) {
   expect_path("A", arguments.first);
   expect_path("B", arguments.second);
   io::Checkpoint const first(arguments.first, arguments.read);
@@ -169,7 +169,7 @@ dashi::ExitStatus diff(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_diff(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<DiffArguments>();
   CLI::App* const verb =
       add_verb(app, "diff", "say how two checkpoints differ; exit status 1 when they do",
                "  dashi diff before.safetensors after.safetensors\n  dashi diff --json sharded/ "

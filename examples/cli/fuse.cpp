@@ -22,7 +22,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct FuseArguments {
   std::string base;
   AppliedAdapters adapters;
   OutputArgument output;
@@ -32,7 +32,7 @@ struct Arguments {
   io::ReadOptions read;
 };
 
-checkpoints::FuseOptions options_of(Session const& session, Arguments const& arguments) {
+checkpoints::FuseOptions options_of(Session const& session, FuseArguments const& arguments) {
   checkpoints::FuseOptions options;
   options.numbers.nonfinite = arguments.numbers.propagate()
                                   ? dashi::merging::NonfinitePolicy::propagate
@@ -45,7 +45,7 @@ checkpoints::FuseOptions options_of(Session const& session, Arguments const& arg
   return options;
 }
 
-void expect_two_outputs(Arguments const& arguments) {
+void expect_two_outputs(FuseArguments const& arguments) {
   if (!arguments.undo.empty() &&
       io::single_file_path(arguments.undo).lexically_normal() ==
           io::single_file_path(arguments.output.path).lexically_normal()) {
@@ -53,7 +53,7 @@ void expect_two_outputs(Arguments const& arguments) {
   }
 }
 
-dashi::ExitStatus fuse(Session& session, Arguments const& arguments) {
+dashi::ExitStatus fuse(Session& session, FuseArguments const& arguments) {
   expect_path("BASE", arguments.base);
   io::CheckpointOutput output = arguments.output.checked();
   expect_two_outputs(arguments);
@@ -158,7 +158,7 @@ dashi::ExitStatus fuse(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_fuse(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<FuseArguments>();
   CLI::App* const verb = add_verb(
       app, "fuse", "bake adapters into a checkpoint, each weight rounded once",
       "  dashi fuse --base base.safetensors --adapter style.safetensors=0.8 --out "

@@ -25,7 +25,7 @@ namespace {
 
 namespace io = dashi::io;
 
-struct Arguments {
+struct InspectArguments {
   std::string file;
   bool tensors = false;
   bool digest = false;
@@ -60,7 +60,8 @@ struct AdapterFindings {
   std::string fault;  ///< why it cannot be applied
 };
 
-std::optional<AdapterFindings> look_at_adapter(Arguments const& arguments, io::Dialect dialect) {
+std::optional<AdapterFindings> look_at_adapter(InspectArguments const& arguments,
+                                               io::Dialect dialect) {
   if (dialect < io::Dialect::peft) {
     return std::nullopt;
   }
@@ -282,7 +283,7 @@ Json json_report(io::Checkpoint const& checkpoint, io::DialectReport const& dial
   return out;
 }
 
-dashi::ExitStatus inspect(Session& session, Arguments const& arguments) {
+dashi::ExitStatus inspect(Session& session, InspectArguments const& arguments) {
   expect_path("FILE", arguments.file);
   if (auto const picture = picture_contents(arguments.file)) {
     session.say(picture_text(arguments.file, *picture));
@@ -313,7 +314,7 @@ dashi::ExitStatus inspect(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_inspect(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<InspectArguments>();
   CLI::App* const verb = add_verb(app, "inspect", "say what a checkpoint is and what is in it",
                                   "  dashi inspect model.safetensors\n  dashi inspect --json "
                                   "--digest model.safetensors.index.json");

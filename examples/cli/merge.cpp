@@ -24,7 +24,7 @@ namespace {
 namespace io = dashi::io;
 namespace merging = dashi::merging;
 
-struct Arguments {
+struct MergeArguments {
   std::string method;
   std::vector<std::string> models;  ///< FILE=WEIGHT
   std::string score;
@@ -33,7 +33,7 @@ struct Arguments {
   MeanArguments mean;
 };
 
-std::vector<merging::MergeMember> open_models(Session& session, Arguments const& arguments) {
+std::vector<merging::MergeMember> open_models(Session& session, MergeArguments const& arguments) {
   std::vector<merging::MergeMember> members;
   for (std::string const& text : arguments.models) {
     WeightedPath const model = split_weight(text);
@@ -55,9 +55,9 @@ merging::PublishOptions publish_options(io::CheckpointOutput const& output) {
   return out;
 }
 
-dashi::ExitStatus publish(Session& session, Arguments const& arguments,
-                          merging::MergePlan const& plan, io::CheckpointOutput const& output,
-                          Json decisions) {
+dashi::ExitStatus publish_merge(Session& session, MergeArguments const& arguments,
+                                merging::MergePlan const& plan, io::CheckpointOutput const& output,
+                                Json decisions) {
   session.start_kokkos();
   Stopwatch const watch;
   merging::MergeResult const result = merging::publish_mean(
@@ -83,7 +83,7 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments,
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus plan_only(Session& session, Arguments const& arguments,
+dashi::ExitStatus plan_only(Session& session, MergeArguments const& arguments,
                             merging::MergePlan const& plan) {
   TimeEstimate const time =
       estimate(work_of(plan), plan.sources.front().checkpoint->files().front().file());
@@ -102,7 +102,7 @@ dashi::ExitStatus plan_only(Session& session, Arguments const& arguments,
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments,
+dashi::ExitStatus merge_greedily(Session& session, MergeArguments const& arguments,
                                  io::CheckpointOutput const& output,
                                  std::vector<merging::MergeMember> members,
                                  merging::MergeOptions const& options) {
@@ -127,10 +127,10 @@ dashi::ExitStatus merge_greedily(Session& session, Arguments const& arguments,
   };
   session.start_kokkos();
   merging::MergePlan const plan = merging::plan_strategy(greedy, members, options);
-  return publish(session, arguments, plan, output, std::move(decisions));
+  return publish_merge(session, arguments, plan, output, std::move(decisions));
 }
 
-dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
+dashi::ExitStatus merge(Session& session, MergeArguments const& arguments) {
   io::CheckpointOutput const output = arguments.output.checked();
   merging::MergeOptions options = arguments.mean.options(session);
   options.digests = !arguments.no_digest;
@@ -154,13 +154,13 @@ dashi::ExitStatus merge(Session& session, Arguments const& arguments) {
   }
   session.will_write(arguments.output.path);
   return greedy ? merge_greedily(session, arguments, output, std::move(members), options)
-                : publish(session, arguments, plan, output, Json::array());
+                : publish_merge(session, arguments, plan, output, Json::array());
 }
 
 }  // namespace
 
 void add_merge(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<MergeArguments>();
   CLI::App* const verb = add_verb(app, "merge", "write an exact mean of checkpoints",
                                   "  dashi merge --method linear --model a.safetensors=0.3 --model "
                                   "b.safetensors=0.7 --out ab.safetensors\n"

@@ -17,7 +17,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct ReshardArguments {
   std::string input;
   OutputArgument output;
   io::ReadOptions read;
@@ -27,7 +27,7 @@ std::string counted(std::size_t shards) {
   return shards == 1 ? "one file" : std::to_string(shards) + " shards and an index";
 }
 
-dashi::ExitStatus reshard(Session& session, Arguments const& arguments) {
+dashi::ExitStatus reshard(Session& session, ReshardArguments const& arguments) {
   expect_path("IN", arguments.input);
   io::CheckpointOutput const output = arguments.output.checked();
   io::Checkpoint const checkpoint(arguments.input, arguments.read);
@@ -69,7 +69,7 @@ dashi::ExitStatus reshard(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_reshard(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ReshardArguments>();
   CLI::App* const verb =
       add_verb(app, "reshard", "write a checkpoint as shards with an index, or as one file",
                "  dashi reshard model.safetensors out/model.safetensors --shard-size 2GB\n"

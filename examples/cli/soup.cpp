@@ -25,7 +25,7 @@ namespace io = dashi::io;
 namespace merging = dashi::merging;
 
 /// Of every verb of a soup; each uses some.
-struct Arguments {
+struct SoupArguments {
   std::string ledger;
   std::string mode = "recompute";
   std::vector<std::string> members;  ///< FILE=WEIGHT
@@ -49,7 +49,7 @@ struct Arguments {
   }
 };
 
-dashi::Soup open(Session const& session, Arguments const& arguments) {
+dashi::Soup open(Session const& session, SoupArguments const& arguments) {
   expect_path("the ledger", arguments.ledger);
   return dashi::Soup::open(arguments.ledger, arguments.options(session));
 }
@@ -97,26 +97,27 @@ Json json_members(merging::Manifest const& manifest) {
   return out;
 }
 
-Json json_soup(char const* verb, Arguments const& arguments, merging::Manifest const& manifest) {
+Json json_soup(char const* verb, SoupArguments const& arguments,
+               merging::Manifest const& manifest) {
   return {{"verb", std::string("soup ") + verb},
           {"ledger", arguments.ledger},
           {"mode", merging::name(manifest.mode)},
           {"members", json_members(manifest)}};
 }
 
-std::string headline(Arguments const& arguments, merging::Manifest const& manifest) {
+std::string headline(SoupArguments const& arguments, merging::Manifest const& manifest) {
   return fmt::format("{}: a soup of {} member{}, {} mode\n", dashi::escaped(arguments.ledger),
                      manifest.members.size(), manifest.members.size() == 1 ? "" : "s",
                      merging::name(manifest.mode));
 }
 
-void tell(Session& session, char const* verb, Arguments const& arguments,
+void tell(Session& session, char const* verb, SoupArguments const& arguments,
           merging::Manifest const& manifest) {
   session.say(headline(arguments, manifest) + member_lines(manifest));
   session.report(json_soup(verb, arguments, manifest));
 }
 
-void tell_plan(Session& session, char const* verb, Arguments const& arguments,
+void tell_plan(Session& session, char const* verb, SoupArguments const& arguments,
                merging::SoupPlan const& plan) {
   std::string text = "plan: change " + dashi::escaped(arguments.ledger) + "\n";
   for (std::string const& name : plan.leaving) {
@@ -142,7 +143,7 @@ void tell_plan(Session& session, char const* verb, Arguments const& arguments,
 }
 
 /// Plans or does one change of an existing soup.
-dashi::ExitStatus change(Session& session, char const* verb, Arguments const& arguments,
+dashi::ExitStatus change(Session& session, char const* verb, SoupArguments const& arguments,
                          dashi::Soup::Change const& wanted) {
   expect_path("the ledger", arguments.ledger);
   if (session.options.dry_run) {
@@ -157,7 +158,7 @@ dashi::ExitStatus change(Session& session, char const* verb, Arguments const& ar
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus create(Session& session, Arguments const& arguments) {
+dashi::ExitStatus create(Session& session, SoupArguments const& arguments) {
   expect_path("the ledger", arguments.ledger);
   std::vector<merging::SoupAddition> members;
   for (std::string const& text : arguments.members) {
@@ -182,7 +183,7 @@ dashi::ExitStatus create(Session& session, Arguments const& arguments) {
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus add(Session& session, Arguments const& arguments) {
+dashi::ExitStatus add(Session& session, SoupArguments const& arguments) {
   expect_path("the checkpoint", arguments.file);
   dashi::Soup::Addition addition{.file = arguments.file,
                                  .weight = merging::parse_weight(arguments.weight)};
@@ -190,12 +191,12 @@ dashi::ExitStatus add(Session& session, Arguments const& arguments) {
   return change(session, "add", arguments, {.removals = {}, .additions = {addition}});
 }
 
-dashi::ExitStatus remove(Session& session, Arguments const& arguments) {
+dashi::ExitStatus remove(Session& session, SoupArguments const& arguments) {
   expect_path("the member", arguments.old);
   return change(session, "remove", arguments, {.removals = {arguments.old}, .additions = {}});
 }
 
-dashi::ExitStatus replace(Session& session, Arguments const& arguments) {
+dashi::ExitStatus replace(Session& session, SoupArguments const& arguments) {
   expect_path("--old", arguments.old);
   expect_path("--new", arguments.file);
   std::optional<merging::DecimalWeight> weight;
@@ -208,7 +209,7 @@ dashi::ExitStatus replace(Session& session, Arguments const& arguments) {
           .replacement(arguments.old, arguments.file, weight, key_map(arguments.renames)));
 }
 
-dashi::ExitStatus plan_publication(Session& session, Arguments const& arguments,
+dashi::ExitStatus plan_publication(Session& session, SoupArguments const& arguments,
                                    dashi::Soup const& soup, merging::MergeOptions const& options) {
   std::filesystem::path const output(arguments.output.path);
   Json object = json_soup("publish", arguments, soup.manifest());
@@ -248,7 +249,7 @@ dashi::ExitStatus plan_publication(Session& session, Arguments const& arguments,
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus publish(Session& session, Arguments const& arguments) {
+dashi::ExitStatus publish(Session& session, SoupArguments const& arguments) {
   io::CheckpointOutput const output = arguments.output.checked();
   merging::MergeOptions const options = arguments.mean.options(session);
   dashi::Soup const soup = open(session, arguments);
@@ -277,7 +278,7 @@ dashi::ExitStatus publish(Session& session, Arguments const& arguments) {
   return dashi::ExitStatus::success;
 }
 
-dashi::ExitStatus list(Session& session, Arguments const& arguments) {
+dashi::ExitStatus list(Session& session, SoupArguments const& arguments) {
   tell(session, "list", arguments, open(session, arguments).manifest());
   return dashi::ExitStatus::success;
 }
@@ -296,7 +297,7 @@ std::string recorded_dtype(std::string const& published, io::ReadOptions const& 
   return dtype && io::is_averaged(*dtype) ? text : "same";
 }
 
-dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
+dashi::ExitStatus verify(Session& session, SoupArguments const& arguments) {
   dashi::Soup const soup = open(session, arguments);
   std::optional<std::filesystem::path> published;
   MeanArguments mean = arguments.mean;
@@ -340,7 +341,7 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
   return verdict.equal() ? dashi::ExitStatus::success : dashi::ExitStatus::negative;
 }
 
-CLI::App* soup_verb(CLI::App& soup, std::shared_ptr<Arguments> const& arguments,
+CLI::App* soup_verb(CLI::App& soup, std::shared_ptr<SoupArguments> const& arguments,
                     std::string const& name, std::string const& summary,
                     std::string const& example) {
   CLI::App* const verb = add_verb(soup, name, summary, example);
@@ -348,7 +349,7 @@ CLI::App* soup_verb(CLI::App& soup, std::shared_ptr<Arguments> const& arguments,
   return verb;
 }
 
-void add_entering_options(CLI::App& verb, Arguments& arguments) {
+void add_entering_options(CLI::App& verb, SoupArguments& arguments) {
   verb.add_option("--rename", arguments.renames,
                   "THEIRS=OURS: a tensor that the new member calls otherwise; may be repeated")
       ->expected(1)
@@ -359,7 +360,7 @@ void add_entering_options(CLI::App& verb, Arguments& arguments) {
 }
 
 void add_new(CLI::App& soup, Session& session) {
-  auto const arguments = std::make_shared<Arguments>();
+  auto const arguments = std::make_shared<SoupArguments>();
   CLI::App* const verb = soup_verb(
       soup, arguments, "new", "start a soup",
       "  dashi soup new S.soup --member base_a.safetensors=0.5 --member b.safetensors=1.5");
@@ -378,7 +379,7 @@ void add_new(CLI::App& soup, Session& session) {
 }
 
 void add_changes(CLI::App& soup, Session& session) {
-  auto const adding = std::make_shared<Arguments>();
+  auto const adding = std::make_shared<SoupArguments>();
   adding->weight = "1";
   CLI::App* verb = soup_verb(soup, adding, "add", "take a checkpoint in",
                              "  dashi soup add S.soup c.safetensors --weight 0.25");
@@ -387,7 +388,7 @@ void add_changes(CLI::App& soup, Session& session) {
   add_entering_options(*verb, *adding);
   on_verb(*verb, session, adding, add);
 
-  auto const removing = std::make_shared<Arguments>();
+  auto const removing = std::make_shared<SoupArguments>();
   verb = soup_verb(soup, removing, "remove", "take a member out, without a trace",
                    "  dashi soup remove S.soup b.safetensors\n  dashi soup remove S.soup 3f2a91");
   verb->add_option("MEMBER", removing->old,
@@ -396,7 +397,7 @@ void add_changes(CLI::App& soup, Session& session) {
   add_read_options(*verb, removing->mean.read);
   on_verb(*verb, session, removing, remove);
 
-  auto const replacing = std::make_shared<Arguments>();
+  auto const replacing = std::make_shared<SoupArguments>();
   verb = soup_verb(soup, replacing, "replace", "take one member out and another in",
                    "  dashi soup replace S.soup --old b.safetensors --new n.safetensors");
   verb->add_option("--old", replacing->old, "the member that leaves")->required();
@@ -408,7 +409,7 @@ void add_changes(CLI::App& soup, Session& session) {
 }
 
 void add_publish(CLI::App& soup, Session& session) {
-  auto const arguments = std::make_shared<Arguments>();
+  auto const arguments = std::make_shared<SoupArguments>();
   CLI::App* const verb =
       soup_verb(soup, arguments, "publish", "write the exact mean of the members",
                 "  dashi soup publish S.soup soup.safetensors\n"
@@ -421,11 +422,11 @@ void add_publish(CLI::App& soup, Session& session) {
 }
 
 void add_questions(CLI::App& soup, Session& session) {
-  auto const listing = std::make_shared<Arguments>();
+  auto const listing = std::make_shared<SoupArguments>();
   CLI::App* verb = soup_verb(soup, listing, "list", "list the members", "  dashi soup list S.soup");
   on_verb(*verb, session, listing, list);
 
-  auto const verifying = std::make_shared<Arguments>();
+  auto const verifying = std::make_shared<SoupArguments>();
   verifying->mean.dtype.clear();
   verb = soup_verb(soup, verifying, "verify",
                    "check the ledger, or whether a file is what the soup publishes",

@@ -25,7 +25,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct UnfuseArguments {
   std::string fused;
   std::string undo;
   std::string out;
@@ -39,7 +39,7 @@ struct Arguments {
 using Record = checkpoints::FuseUndoRecord;
 
 /// Which adapter of the record `--remove` means: its name, or the file itself.
-std::size_t removed(Arguments const& arguments, Record const& record) {
+std::size_t removed(UnfuseArguments const& arguments, Record const& record) {
   std::vector<std::size_t> found;
   std::vector<std::string> names;
   for (std::size_t a = 0; a < record.adapters.size(); ++a) {
@@ -69,7 +69,7 @@ std::size_t removed(Arguments const& arguments, Record const& record) {
 }
 
 /// The adapters that stay, in the order and with the strengths of the record.
-std::deque<OpenAdapter> remaining(Arguments const& arguments, Record const& record,
+std::deque<OpenAdapter> remaining(UnfuseArguments const& arguments, Record const& record,
                                   std::size_t without) {
   std::deque<OpenAdapter> given = read_adapters(arguments.rest, arguments.read);
   std::deque<OpenAdapter> out;
@@ -95,7 +95,7 @@ std::deque<OpenAdapter> remaining(Arguments const& arguments, Record const& reco
   return out;
 }
 
-void expect_options(Arguments const& arguments) {
+void expect_options(UnfuseArguments const& arguments) {
   if (arguments.remove.empty() &&
       (!arguments.rest.adapters.empty() || !arguments.new_undo.empty())) {
     usage_error("adapter-without-remove", "--adapter or --new-undo without --remove",
@@ -104,7 +104,7 @@ void expect_options(Arguments const& arguments) {
 }
 
 /// The base again, in a folder of its own, and the adapters that stay fused into it.
-checkpoints::FuseResult refuse(Session& session, Arguments const& arguments,
+checkpoints::FuseResult refuse(Session& session, UnfuseArguments const& arguments,
                                io::Checkpoint const& fused, checkpoints::FuseUndoFile const& undo,
                                std::deque<OpenAdapter>& adapters,
                                checkpoints::StreamOptions const& stream) {
@@ -132,7 +132,7 @@ checkpoints::FuseResult refuse(Session& session, Arguments const& arguments,
   return checkpoints::fuse(plan, arguments.out, output, options, session.progress("fuse"));
 }
 
-dashi::ExitStatus unfuse(Session& session, Arguments const& arguments) {
+dashi::ExitStatus unfuse(Session& session, UnfuseArguments const& arguments) {
   expect_path("--fused", arguments.fused);
   expect_path("--undo", arguments.undo);
   expect_path("--out", arguments.out);
@@ -186,7 +186,7 @@ dashi::ExitStatus unfuse(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_unfuse(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<UnfuseArguments>();
   CLI::App* const verb =
       add_verb(app, "unfuse", "take adapters out of a fused checkpoint: its base, byte for byte",
                "  dashi unfuse --fused fused.safetensors --undo fused.undo.safetensors --out "

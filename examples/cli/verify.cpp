@@ -23,7 +23,7 @@ namespace {
 
 namespace io = dashi::io;
 
-struct Arguments {
+struct VerifyArguments {
   std::string file;
   std::string digest;
   bool headers = false;
@@ -54,7 +54,7 @@ bool is_ledger(io::Checkpoint const& checkpoint) {
 }
 
 /// Reads and checks everything that the ledger says of itself and of its members.
-std::string verify_ledger(Session& session, Arguments const& arguments) {
+std::string verify_ledger(Session& session, VerifyArguments const& arguments) {
   session.start_kokkos();
   dashi::merging::LedgerOptions options;
   options.workers = session.threads();
@@ -70,7 +70,7 @@ std::string verify_ledger(Session& session, Arguments const& arguments) {
                      recompute ? "the digest of every member's file" : "every sum and list");
 }
 
-dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
+dashi::ExitStatus verify(Session& session, VerifyArguments const& arguments) {
   if (arguments.fused.any()) {
     if (!arguments.file.empty() || !arguments.digest.empty() || arguments.headers) {
       usage_error("options-conflict", "--fused with FILE, --digest or --headers", "one of them");
@@ -151,7 +151,7 @@ dashi::ExitStatus verify(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_verify(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<VerifyArguments>();
   CLI::App* const verb = add_verb(
       app, "verify", "check a checkpoint, an index with its shards, a soup's ledger, or a fusion",
       "  dashi verify model.safetensors\n  dashi verify model.safetensors.index.json --digest HEX\n"

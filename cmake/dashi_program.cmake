@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# The program: one file a verb. What needs linear algebra is in programs of their own beside it
+# (examples/cli/become_program.hpp says why).
+dashi_find_program_libraries()
+dashi_require_image_libraries()
+set(dashi_cli "${PROJECT_SOURCE_DIR}/examples/cli")
+file(GLOB dashi_program_sources CONFIGURE_DEPENDS "${dashi_cli}/*.cpp")
+file(GLOB dashi_bench_sources CONFIGURE_DEPENDS "${dashi_cli}/bench/*.cpp")
+file(GLOB dashi_models_sources CONFIGURE_DEPENDS "${dashi_cli}/models/*.cpp")
+set(dashi_frame_names arguments bench_arguments failure main progress_bar session signals version)
+set(dashi_common_names adapter_report applied_adapters dit_report output_argument)
+foreach(part frame common)
+  list(TRANSFORM dashi_${part}_names REPLACE ".+" "${dashi_cli}/\\0.cpp" OUTPUT_VARIABLE dashi_${part}_sources)
+endforeach()
+list(REMOVE_ITEM dashi_program_sources ${dashi_frame_sources} ${dashi_common_sources})
+
+add_library(dashi_program_frame OBJECT ${dashi_frame_sources})
+add_library(dashi_program_common OBJECT ${dashi_common_sources})
+add_executable(dashi_program ${dashi_program_sources})
+add_executable(dashi_bench ${dashi_bench_sources})
+add_executable(dashi_models ${dashi_models_sources})
+set_target_properties(dashi_program PROPERTIES OUTPUT_NAME dashi)
+set_target_properties(dashi_bench PROPERTIES OUTPUT_NAME dashi-bench)
+set_target_properties(dashi_models PROPERTIES OUTPUT_NAME dashi-models)
+foreach(target dashi_program_frame dashi_program_common)
+  target_link_libraries(${target} PUBLIC dashi::dashi dashi::images ${dashi_program_libraries})
+endforeach()
+foreach(target dashi_program_frame dashi_program_common dashi_program dashi_bench dashi_models)
+  target_include_directories(${target} PRIVATE "${dashi_cli}")
+  dashi_own_target(${target})
+  dashi_harden(${target})
+endforeach()
+foreach(target dashi_program dashi_bench dashi_models)
+  target_link_libraries(${target} PRIVATE dashi_program_frame dashi_program_common)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
+endforeach()
+# Options and messages: half the time of -O3 to compile. Nothing here has loops that other files share: the linker keeps
+# one copy of an inline function, whatever its flags.
+target_compile_options(dashi_program_frame PRIVATE $<$<CONFIG:Release>:-O1>)
+
+# Files that use the same headers and kernels, compiled as one: a third of the time of each by itself.
+dashi_unite(dashi_program_frame frame ${dashi_frame_names})
+dashi_unite(dashi_program_common common ${dashi_common_names})
+dashi_unite(dashi_program adapters convert_adapter convert_names inspect fuse unfuse verify verify_fused)
+dashi_unite(dashi_program checkpoints convert diff picture_report reshard)
+dashi_unite(dashi_program merging mean_report merge soup soup_actions)
+dashi_unite(dashi_program demo demo demo_floats demo_members demo_memory demo_report run_command score_command)
+dashi_unite(dashi_program launch become_program bench_launch model_launch verbs)
+dashi_unite(dashi_bench cases bench/bench bench/bench_adapter_cases bench/bench_block_cases bench/bench_memory_cases
+            bench/bench_product_cases)
+dashi_unite(dashi_models float32 models/float32 models/train_float32_shards)
+dashi_unite(dashi_models bf16 models/bf16 models/train_bf16_shards)
+dashi_unite(dashi_models float16 models/train_float16 models/train_float16_shards)
+dashi_unite(dashi_models adapters models/adapter_argument models/adapter_run models/combine)
+dashi_unite(dashi_models svd models/class_groups models/factorise models/recombine models/svd_report)
+dashi_unite(dashi_models probe models/data_argument models/dit_argument models/probe models/svg_chart models/training_data)
+dashi_unite(dashi_models sample models/draw_samples models/image_output models/sample models/verbs)
+dashi_unite(dashi_models train models/config_map models/factorised_run models/run_folder models/train models/train_config models/train_run
+            models/yaml_tree)
+
+if(DASHI_INSTALL)
+  install(TARGETS dashi_program dashi_bench dashi_models RUNTIME)
+endif()
