@@ -131,8 +131,14 @@ class Runs(Train):
         for i, first in enumerate(losses):
             for j, second in enumerate(losses[:i]):
                 same = {i, j} == {0, 7}  # recomputing blocks changes no bit
-                self.assertEqual(first == second, same, (i, j))
+                if {i, j} not in ({0, 2}, {2, 7}):  # on some machines sums of halves have the bits of the whole
+                    self.assertEqual(first == second, same, (i, j))
         self.assertAlmostEqual(losses[0][0], losses[2][0], delta=1e-5)
+        memory = []
+        for more in ("", "accumulate: 2\n"):
+            self.config(CONFIG, ("output: run", "output: plan"), more=more)
+            memory.append(json.loads(self.train("--dry-run", "--json"))["memory_bytes"])
+        self.assertLess(memory[1], memory[0])
         self.assertAlmostEqual(losses[0][0], losses[5][0], delta=0.02)
 
     def test_embedders_of_each_block_are_saved_under_diffusers_names(self):
