@@ -286,7 +286,7 @@ class Refusals(Factorised):
             self.refused("train", "c.yaml", status=78, code="config-value")
         for options in (("--heads", "2"), ("--adapter", "x"), ("--embedders", "shared")):
             self.refused("sample", "base/model.safetensors", "x.png", *options, status=2, code="option-of-another-kind")
-        self.refused("sample", "dense/model.safetensors", "x.png", "--class-weights", "dense", status=2,
+        self.refused("sample", "dense/model.safetensors", "x.png", "--class-weights", "factors", status=2,
                      code="option-of-another-kind")
         self.refused("sample", "base/model.safetensors", "x.png", "--class", "5", status=2, code="class-index")
         self.refused("factorise", "base/model.safetensors", "x.safetensors", status=65, code="already-factorised")

@@ -126,8 +126,8 @@ void open_factorised(DitArgument const& argument, OpenDit& dit) {
 }
 
 void open_dense(Session& session, DitArgument const& argument, OpenDit& dit) {
-  if (!argument.class_weights.empty()) {
-    usage_error("option-of-another-kind", "--class-weights for a dense model",
+  if (argument.class_weights == "factors") {
+    usage_error("option-of-another-kind", "--class-weights factors for a dense model",
                 "a factorised one, as dashi factorise writes it");
   }
   io::DitHints hints;
