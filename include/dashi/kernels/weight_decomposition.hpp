@@ -20,6 +20,9 @@ template <class T, class Exec, class Provider>
 void row_norms(Context<Exec, Provider>& ctx, RowsArgument<T const, Exec> const& w,
                std::type_identity_t<VectorOf<AccumulatorOf<T>, Exec>> norms) {
   detail::expect_size(norms.extent(0), "norms", w.rows);
+  if (w.rows == 0) {
+    return;
+  }
   using Policy = Kokkos::TeamPolicy<Exec, Kokkos::IndexType<Index>>;
   Rows<T const> const rows = plain<T const>(w);
   Kokkos::parallel_for(
