@@ -54,9 +54,8 @@ function(dashi_harden target)
   target_link_options(${target} PRIVATE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
 endfunction()
 
-# dashi_unite(TARGET GROUP NAME...): compiles these files of the program as one, where DASHI_UNITE allows it.
+# dashi_unite(TARGET GROUP SOURCE...): compiles these files as one, where DASHI_UNITE allows it.
 function(dashi_unite target group)
-  list(TRANSFORM ARGN REPLACE ".+" "${PROJECT_SOURCE_DIR}/examples/cli/\\0.cpp")
   set_source_files_properties(${ARGN} PROPERTIES UNITY_GROUP ${group})
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${DASHI_UNITE} UNITY_BUILD_MODE GROUP)
 endfunction()

@@ -38,25 +38,17 @@ endforeach()
 # one copy of an inline function, whatever its flags.
 target_compile_options(dashi_program_frame PRIVATE $<$<CONFIG:Release>:-O1>)
 
-# Files that use the same headers and kernels, compiled as one: a third of the time of each by itself.
-dashi_unite(dashi_program_frame frame ${dashi_frame_names})
-dashi_unite(dashi_program_common common ${dashi_common_names})
-dashi_unite(dashi_program adapters convert_adapter convert_names inspect fuse unfuse verify verify_fused)
-dashi_unite(dashi_program checkpoints convert diff picture_report reshard)
-dashi_unite(dashi_program merging mean_report merge soup soup_actions)
-dashi_unite(dashi_program demo demo demo_floats demo_members demo_memory demo_report run_command score_command)
-dashi_unite(dashi_program launch become_program bench_launch model_launch verbs)
-dashi_unite(dashi_bench cases bench/bench bench/bench_adapter_cases bench/bench_block_cases bench/bench_memory_cases
-            bench/bench_product_cases)
-dashi_unite(dashi_models float32 models/float32 models/train_float32_shards)
-dashi_unite(dashi_models bf16 models/bf16 models/train_bf16_shards)
-dashi_unite(dashi_models float16 models/train_float16 models/train_float16_shards)
-dashi_unite(dashi_models adapters models/adapter_argument models/adapter_run models/combine)
-dashi_unite(dashi_models svd models/class_groups models/factorise models/recombine models/svd_report)
-dashi_unite(dashi_models probe models/data_argument models/dit_argument models/probe models/svg_chart models/training_data)
-dashi_unite(dashi_models sample models/draw_samples models/image_output models/sample models/verbs)
-dashi_unite(dashi_models train models/config_map models/factorised_run models/run_folder models/train models/train_config models/train_run
-            models/yaml_tree)
+# The files of a program have most of their headers and inline functions in common; those of a precision, their kernels.
+foreach(target dashi_program_frame dashi_program_common dashi_program dashi_bench dashi_models)
+  get_target_property(sources ${target} SOURCES)
+  foreach(precision bf16 float16 float32)
+    set(kernels ${sources})
+    list(FILTER kernels INCLUDE REGEX "/(train_)?${precision}(_shards)?\\.cpp$")
+    dashi_unite(${target} ${precision} ${kernels})
+    list(REMOVE_ITEM sources ${kernels})
+  endforeach()
+  dashi_unite(${target} verbs ${sources})
+endforeach()
 
 if(DASHI_INSTALL)
   install(TARGETS dashi_program dashi_bench dashi_models RUNTIME)

@@ -297,7 +297,7 @@ std::string recorded_dtype(std::string const& published, io::ReadOptions const& 
   return dtype && io::is_averaged(*dtype) ? text : "same";
 }
 
-dashi::ExitStatus verify(Session& session, SoupArguments const& arguments) {
+dashi::ExitStatus verify_ledger(Session& session, SoupArguments const& arguments) {
   dashi::Soup const soup = open(session, arguments);
   std::optional<std::filesystem::path> published;
   MeanArguments mean = arguments.mean;
@@ -436,7 +436,7 @@ void add_questions(CLI::App& soup, Session& session) {
                    "with which it was published (default: what it says)");
   add_number_options(*verb, verifying->mean.numbers);
   add_read_options(*verb, verifying->mean.read);
-  on_verb(*verb, session, verifying, verify);
+  on_verb(*verb, session, verifying, verify_ledger);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct CombineArguments {
   AppliedAdapters adapters;
   std::string out;
   std::uint64_t rank = 0;
@@ -49,7 +49,7 @@ std::string common_base(std::deque<OpenAdapter> const& adapters) {
   return digest;
 }
 
-dashi::ExitStatus combine(Session& session, Arguments const& arguments) {
+dashi::ExitStatus combine(Session& session, CombineArguments const& arguments) {
   expect_path("--out", arguments.out);
   std::deque<OpenAdapter> const adapters = read_adapters(arguments.adapters, arguments.read);
   checkpoints::CombineOptions options;
@@ -121,7 +121,7 @@ dashi::ExitStatus combine(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_combine(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CombineArguments>();
   CLI::App* const verb = add_verb(
       app, "combine", model_verb_summary("combine"),
       "  dashi combine --adapter a.safetensors=0.7 --adapter b.safetensors=0.3 --out "

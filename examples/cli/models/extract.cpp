@@ -31,7 +31,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct ExtractArguments {
   std::string base;
   std::string tuned;
   std::string out;
@@ -53,7 +53,7 @@ io::Dialect dialect_of(std::string const& word) {
   return *dialect;
 }
 
-checkpoints::ExtractOptions options_of(Session const& session, Arguments const& arguments) {
+checkpoints::ExtractOptions options_of(Session const& session, ExtractArguments const& arguments) {
   checkpoints::ExtractOptions options;
   options.kind = arguments.kind == "lora" ? checkpoints::ExtractKind::low_rank
                                           : checkpoints::ExtractKind::kronecker;
@@ -77,7 +77,7 @@ void expect_free(std::filesystem::path const& path, bool force) {
   }
 }
 
-dashi::ExitStatus extract(Session& session, Arguments const& arguments) {
+dashi::ExitStatus extract(Session& session, ExtractArguments const& arguments) {
   expect_path("--base", arguments.base);
   expect_path("--tuned", arguments.tuned);
   expect_path("--out", arguments.out);
@@ -164,7 +164,7 @@ dashi::ExitStatus extract(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_extract(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ExtractArguments>();
   CLI::App* const verb = add_verb(
       app, "extract", model_verb_summary("extract"),
       "  dashi extract --base base.safetensors --tuned tuned.safetensors --out a.safetensors "

@@ -23,7 +23,7 @@ namespace {
 namespace io = dashi::io;
 namespace checkpoints = dashi::checkpoints;
 
-struct Arguments {
+struct FactoriseArguments {
   DitArgument dit;
   OutputArgument output;
   std::string kind = "kind";
@@ -35,7 +35,7 @@ struct Arguments {
   std::string dtype;
 };
 
-void expect_options_of(Arguments const& arguments, CLI::App const& verb) {
+void expect_options_of(FactoriseArguments const& arguments, CLI::App const& verb) {
   bool const kind = arguments.kind == "kind";
   for (char const* const option : {"--learngene", "--tailors", "--groups", "--rank", "--sweeps"}) {
     bool const of_kind =
@@ -52,7 +52,7 @@ void expect_options_of(Arguments const& arguments, CLI::App const& verb) {
   }
 }
 
-checkpoints::FactoriseOptions options_of(Arguments const& arguments, OpenDit const& dit) {
+checkpoints::FactoriseOptions options_of(FactoriseArguments const& arguments, OpenDit const& dit) {
   checkpoints::FactoriseOptions options;
   options.method = arguments.kind == "kind" ? dashi::SvdMethod::kind : dashi::SvdMethod::fine;
   if (arguments.learngene >= 0) {
@@ -95,7 +95,7 @@ std::string energy_table(std::vector<checkpoints::FactorEnergy> const& energies,
   return out;
 }
 
-dashi::ExitStatus factorise(Session& session, Arguments const& arguments) {
+dashi::ExitStatus factorise(Session& session, FactoriseArguments const& arguments) {
   io::CheckpointOutput const output = arguments.output.checked();
   OpenDit const dit = open_dit(session, arguments.dit);
   if (dit.layout) {
@@ -162,7 +162,7 @@ dashi::ExitStatus factorise(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_factorise(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<FactoriseArguments>();
   CLI::App* const verb = add_verb(
       app, "factorise", model_verb_summary("factorise"),
       "  dashi factorise model.safetensors kind.safetensors --groups classes.yaml\n"

@@ -29,7 +29,7 @@ namespace {
 namespace io = dashi::io;
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct ProbeArguments {
   DitArgument dit;
   AdapterArgument adapters;
   DataArgument data;
@@ -70,7 +70,8 @@ std::string as_csv(std::vector<Curve> const& curves) {
   return out;
 }
 
-Json as_json(std::vector<Curve> const& curves, Arguments const& arguments, std::size_t images) {
+Json as_json(std::vector<Curve> const& curves, ProbeArguments const& arguments,
+             std::size_t images) {
   Json models = Json::array();
   for (Curve const& curve : curves) {
     Json by_t = Json::object();
@@ -144,7 +145,7 @@ void expect_extension(std::string const& output) {
   }
 }
 
-Curve measure(Session& session, Arguments const& arguments, std::string const& path,
+Curve measure(Session& session, ProbeArguments const& arguments, std::string const& path,
               AdapterArgument const& adapters, dashi::data::ImageSet const& data,
               std::vector<std::int64_t> const& images) {
   DitArgument argument = arguments.dit;
@@ -186,7 +187,7 @@ Curve measure(Session& session, Arguments const& arguments, std::string const& p
   return curve;
 }
 
-dashi::ExitStatus probe(Session& session, Arguments const& arguments) {
+dashi::ExitStatus probe(Session& session, ProbeArguments const& arguments) {
   expect_extension(arguments.output);
   std::vector<std::string> models{arguments.dit.path};
   models.insert(models.end(), arguments.against.begin(), arguments.against.end());
@@ -238,7 +239,7 @@ dashi::ExitStatus probe(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_probe(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ProbeArguments>();
   CLI::App* const verb = add_verb(
       app, "probe", model_verb_summary("probe"),
       "  dashi probe model.safetensors --data images/\n"

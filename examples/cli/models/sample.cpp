@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 namespace io = dashi::io;
 
-struct Arguments {
+struct SampleArguments {
   DitArgument dit;
   AdapterArgument adapters;
   SamplingArgument sampling;
@@ -60,7 +60,7 @@ Grid grid_of(std::string const& text) {
   return text.empty() ? Grid{} : grid;
 }
 
-std::size_t count_of(Arguments const& arguments, Grid const& grid) {
+std::size_t count_of(SampleArguments const& arguments, Grid const& grid) {
   if (arguments.count > 0) {
     return static_cast<std::size_t>(arguments.count);
   }
@@ -80,7 +80,7 @@ fs::path bank_file(std::string const& bank) {
              : path;
 }
 
-void expect_consistent(Arguments const& arguments) {
+void expect_consistent(SampleArguments const& arguments) {
   if (arguments.output.empty() && arguments.bank.empty()) {
     usage_error("no-output", "neither OUT nor --bank", "a file to write");
   }
@@ -116,7 +116,8 @@ struct Output {
   std::string format;
 };
 
-std::vector<Output> outputs_of(Session& session, Arguments const& arguments, OpenDit const& dit) {
+std::vector<Output> outputs_of(Session& session, SampleArguments const& arguments,
+                               OpenDit const& dit) {
   std::vector<Output> outputs;
   if (!arguments.bank.empty()) {
     outputs.push_back({bank_file(arguments.bank), "safetensors"});
@@ -186,7 +187,7 @@ double estimate(DitRunner& runner, Plan const& plan, std::size_t image_size) {
          static_cast<double>(plan.batch);
 }
 
-std::string plan_text(Plan const& plan, OpenDit const& dit, Arguments const& arguments,
+std::string plan_text(Plan const& plan, OpenDit const& dit, SampleArguments const& arguments,
                       std::vector<Output> const& outputs) {
   std::string out = fmt::format("{}: {} samples of {} x {} x {}\n",
                                 dashi::escaped(arguments.dit.path), plan.labels.size(),
@@ -215,7 +216,7 @@ std::string plan_text(Plan const& plan, OpenDit const& dit, Arguments const& arg
   return out;
 }
 
-dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
+dashi::ExitStatus sample(Session& session, SampleArguments const& arguments) {
   expect_consistent(arguments);
   OpenDit const dit = open_dit(session, arguments.dit);
   Plan plan;
@@ -310,7 +311,7 @@ dashi::ExitStatus sample(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_sample(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SampleArguments>();
   CLI::App* const verb = add_verb(
       app, "sample", model_verb_summary("sample"),
       "  dashi sample model.safetensors out.png --class 3 --class 7 --grid 4x4 --seed 5\n"

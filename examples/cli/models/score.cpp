@@ -25,7 +25,7 @@ namespace {
 
 namespace metrics = dashi::metrics;
 
-struct Arguments {
+struct ScoreArguments {
   DitArgument dit;
   AdapterArgument adapters;
   SamplingArgument sampling;
@@ -73,7 +73,7 @@ struct Made {
   Json about;
 };
 
-Made drawn(Session& session, Arguments const& arguments) {
+Made drawn(Session& session, ScoreArguments const& arguments) {
   OpenDit const dit = open_dit(session, arguments.dit);
   SamplingOptions const options = sampling_options(session, arguments.sampling, dit);
   auto const count = static_cast<std::size_t>(arguments.samples);
@@ -96,7 +96,7 @@ Made drawn(Session& session, Arguments const& arguments) {
   return made;
 }
 
-Made from_bank(Session& session, Arguments const& arguments) {
+Made from_bank(Session& session, ScoreArguments const& arguments) {
   DataConfig config;
   config.path = arguments.bank;
   config.load.class_depth = 0;
@@ -104,7 +104,7 @@ Made from_bank(Session& session, Arguments const& arguments) {
   return {images_of(set), {{"bank", arguments.bank}, {"digest", set.digest()}}};
 }
 
-void expect_equal_shapes(Arguments const& arguments, Images const& real, Images const& made) {
+void expect_equal_shapes(ScoreArguments const& arguments, Images const& real, Images const& made) {
   if (!(real.shape == made.shape)) {
     throw dashi::FormatError({.code = "data-shape",
                               .file = arguments.data.path,
@@ -119,7 +119,7 @@ void expect_equal_shapes(Arguments const& arguments, Images const& real, Images 
   }
 }
 
-dashi::ExitStatus score(Session& session, Arguments const& arguments) {
+dashi::ExitStatus score(Session& session, ScoreArguments const& arguments) {
   if (arguments.bank.empty() == arguments.dit.path.empty()) {
     usage_error("model-or-bank",
                 arguments.bank.empty() ? "neither MODEL nor --bank" : "MODEL and --bank",
@@ -177,7 +177,7 @@ dashi::ExitStatus score(Session& session, Arguments const& arguments) {
 }  // namespace
 
 void add_score(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ScoreArguments>();
   CLI::App* const verb = add_verb(
       app, "score", model_verb_summary("score"),
       "  dashi score model.safetensors --data images/ --samples 500 --guidance 1\n"
