@@ -19,7 +19,7 @@ using dashi::test::GoldenArrays;
 
 namespace {
 
-constexpr double tolerance = 1e-12;
+constexpr double closeness = 1e-12;
 
 double difference(Process const& process, Coefficient which, std::vector<double> const& expected) {
   auto const actual = process.table(which);
@@ -45,7 +45,7 @@ TEST_CASE("golden: the linear schedule of 1000 steps", "[diffusion]") {
       {"sqrt_recipm1_alphas_cumprod", sqrt_recipm1_alpha_cumprod}};
   for (auto const& [name, which] : tables) {
     INFO(name);
-    CHECK(difference(process, which, golden(name)) <= tolerance);
+    CHECK(difference(process, which, golden(name)) <= closeness);
   }
 }
 
@@ -56,16 +56,16 @@ TEST_CASE("golden: respaced processes", "[diffusion]") {
     INFO(text);
     Process const respaced = process.respaced(Spacing(text));
     CHECK(difference(respaced, Coefficient::timestep, golden(text + ".timestep_map")) == 0);
-    CHECK(difference(respaced, Coefficient::beta, golden(text + ".betas")) <= tolerance);
+    CHECK(difference(respaced, Coefficient::beta, golden(text + ".betas")) <= closeness);
     CHECK(difference(respaced, Coefficient::alpha_cumprod, golden(text + ".alphas_cumprod")) <=
-          tolerance);
+          closeness);
     CHECK(difference(respaced, Coefficient::posterior_variance,
-                     golden(text + ".posterior_variance")) <= tolerance);
+                     golden(text + ".posterior_variance")) <= closeness);
     CHECK(difference(respaced, Coefficient::posterior_log_variance_clipped,
-                     golden(text + ".posterior_log_variance_clipped")) <= tolerance);
+                     golden(text + ".posterior_log_variance_clipped")) <= closeness);
     CHECK(difference(respaced, Coefficient::posterior_mean_x0,
-                     golden(text + ".posterior_mean_coef1")) <= tolerance);
+                     golden(text + ".posterior_mean_coef1")) <= closeness);
     CHECK(difference(respaced, Coefficient::posterior_mean_xt,
-                     golden(text + ".posterior_mean_coef2")) <= tolerance);
+                     golden(text + ".posterior_mean_coef2")) <= closeness);
   }
 }

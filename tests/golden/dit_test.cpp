@@ -11,17 +11,17 @@ namespace {
 using namespace dashi;
 using Exec = Kokkos::DefaultExecutionSpace;
 
-struct Case {
+struct DitCase {
   char const* name;
   Index samples, depth, width, heads, mlp_width, patch, channels, side, classes;
   bool learn_sigma;
 };
 
-constexpr Case original[] = {{"dit_original_a", 5, 3, 48, 4, 192, 2, 4, 8, 7, true},
-                             {"dit_original_b", 4, 2, 32, 2, 128, 4, 4, 16, 10, true},
-                             {"dit_original_c_nosigma", 3, 2, 24, 3, 48, 1, 1, 6, 3, false}};
+constexpr DitCase original[] = {{"dit_original_a", 5, 3, 48, 4, 192, 2, 4, 8, 7, true},
+                                {"dit_original_b", 4, 2, 32, 2, 128, 4, 4, 16, 10, true},
+                                {"dit_original_c_nosigma", 3, 2, 24, 3, 48, 1, 1, 6, 3, false}};
 
-DitConfig config_of(Case const& c) {
+DitConfig config_of(DitCase const& c) {
   DitConfig config;
   config.depth = c.depth;
   config.width = c.width;
@@ -37,7 +37,7 @@ DitConfig config_of(Case const& c) {
 }
 
 template <class P>
-void check_original(Case const& c, Recompute recompute, double output, double gradient,
+void check_original(DitCase const& c, Recompute recompute, double output, double gradient,
                     bool feed_features) {
   INFO(c.name);
   auto config = config_of(c);

@@ -22,7 +22,7 @@ std::string bytes_of(std::filesystem::path const& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-struct Case {
+struct DiffusersCase {
   char const* name;
   Index heads, side;
   double second_epsilon;
@@ -32,10 +32,11 @@ struct Case {
 }  // namespace
 
 TEST_CASE("a checkpoint under diffusers names gives diffusers' numbers", "[dit][load]") {
-  Case const c = GENERATE(
-      Case{"dit_diffusers_a", 3, 8, 1e-5, io::DitEmbedders::shared},
-      Case{"dit_diffusers_b_untied", 2, 6, 1e-6, io::DitEmbedders::per_block},
-      Case{"dit_diffusers_converted_from_original_b", 2, 16, 1e-5, io::DitEmbedders::shared});
+  DiffusersCase const c =
+      GENERATE(DiffusersCase{"dit_diffusers_a", 3, 8, 1e-5, io::DitEmbedders::shared},
+               DiffusersCase{"dit_diffusers_b_untied", 2, 6, 1e-6, io::DitEmbedders::per_block},
+               DiffusersCase{"dit_diffusers_converted_from_original_b", 2, 16, 1e-5,
+                             io::DitEmbedders::shared});
   INFO(c.name);
   auto const folder = "golden/" + std::string(c.name);
   io::Checkpoint const checkpoint(test::shared_data(folder + "/weights.safetensors"));

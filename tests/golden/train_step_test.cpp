@@ -182,7 +182,7 @@ void check_run(std::string const& folder, Trainer& trainer) {
   }
 }
 
-struct Case {
+struct StepCase {
   char const* name;
   double weight_decay;
 };
@@ -192,7 +192,8 @@ struct Case {
 TEMPLATE_TEST_CASE("training steps are those of the original", "[training]", precision::Float64,
                    precision::Float32) {
   using Exec = Kokkos::DefaultExecutionSpace;
-  auto const c = GENERATE(Case{"train_step_adamw_wd0", 0.0}, Case{"train_step_adamw_wd001", 0.01});
+  auto const c =
+      GENERATE(StepCase{"train_step_adamw_wd0", 0.0}, StepCase{"train_step_adamw_wd001", 0.01});
   auto const accumulate = GENERATE(1, 2);
   INFO(c.name << ", " << accumulate << " micro-batches");
   std::string const folder = std::string("golden/") + c.name + "/";

@@ -22,7 +22,7 @@ namespace {
 
 using namespace dashi;
 using namespace dashi::kernels;
-using Exec = Kokkos::Serial;
+using Kokkos::Serial;
 
 /// A ledger in memory: dense sums, spilled sums and counts of -0 terms.
 template <class In, bool Windowed>
@@ -35,17 +35,18 @@ struct Sums {
   explicit Sums(Index n)
       : high(static_cast<std::size_t>(n)), low(static_cast<std::size_t>(Windowed ? n : 0)) {}
 
-  VectorOf<std::int64_t, Exec> words() {
-    return vector_over<std::int64_t, Exec>(high.data(), static_cast<Index>(high.size()));
+  VectorOf<std::int64_t, Serial> words() {
+    return vector_over<std::int64_t, Serial>(high.data(), static_cast<Index>(high.size()));
   }
-  Window<Exec> window() {
-    return {vector_over<std::uint64_t, Exec>(low.data(), static_cast<Index>(low.size())), words()};
+  Window<Serial> window() {
+    return {vector_over<std::uint64_t, Serial>(low.data(), static_cast<Index>(low.size())),
+            words()};
   }
 
   /// sign +1 adds the member, -1 takes it out again.
-  MeanReport add(Context<Exec>& ctx, std::vector<In> const& x, std::int64_t weight, int sign) {
-    auto const view = vector_over<In const, Exec>(x.data(), static_cast<Index>(x.size()));
-    SparseEvents<Exec> events;
+  MeanReport add(Context<Serial>& ctx, std::vector<In> const& x, std::int64_t weight, int sign) {
+    auto const view = vector_over<In const, Serial>(x.data(), static_cast<Index>(x.size()));
+    SparseEvents<Serial> events;
     MeanReport report;
     if constexpr (Windowed) {
       report = accumulate(ctx, sign * weight, view, window(), events);
@@ -78,13 +79,13 @@ struct Sums {
   }
 
   template <class Out>
-  std::vector<Out> publish(Context<Exec>& ctx, std::int64_t total, int members) {
+  std::vector<Out> publish(Context<Serial>& ctx, std::int64_t total, int members) {
     std::vector<Out> out(high.size());
-    auto const view = vector_over<Out, Exec>(out.data(), static_cast<Index>(out.size()));
+    auto const view = vector_over<Out, Serial>(out.data(), static_cast<Index>(out.size()));
     if constexpr (Windowed) {
       kernels::publish(ctx, window(), total, view);
     } else {
-      VectorOf<std::int64_t const, Exec> const sums = words();
+      VectorOf<std::int64_t const, Serial> const sums = words();
       kernels::publish(ctx, sums, total, view);
     }
     for (auto const& [i, sum] : spilled) {
@@ -130,7 +131,7 @@ std::vector<std::int64_t> admitted(std::vector<std::int64_t> weights, std::int64
 template <class In, bool Windowed, class Out>
 void check_against_reference(std::int64_t batches) {
   constexpr std::int64_t n = 1003;
-  Context<Exec> ctx;
+  Context<Serial> ctx;
   reference::ExactMean oracle;
   for (std::int64_t b = 0; b < batches; ++b) {
     test::HostileFloats<In> hostile(static_cast<std::uint64_t>(7919 * b + 5));
@@ -213,7 +214,7 @@ TEST_CASE("the window holds what its definition says") {
 }
 
 TEST_CASE("accumulation counts numbers that are not finite") {
-  Context<Exec> ctx;
+  Context<Serial> ctx;
   std::vector<float> x(21, 1.0F);
   x[9] = NAN;
   x[20] = -INFINITY;
@@ -226,7 +227,7 @@ TEST_CASE("accumulation counts numbers that are not finite") {
 }
 
 TEST_CASE("rescaling and widening keep every sum's value") {
-  Context<Exec> ctx;
+  Context<Serial> ctx;
   test::HostileFloats<Float16> hostile(11);
   std::vector<Float16> x(999);
   std::vector<Float16> value(1);
@@ -242,7 +243,7 @@ TEST_CASE("rescaling and widening keep every sum's value") {
   CHECK(words.high == scaled.high);
 
   Sums<Float16, true> wide(999);
-  VectorOf<std::int64_t const, Exec> const narrow = scaled.words();
+  VectorOf<std::int64_t const, Serial> const narrow = scaled.words();
   widen_sums(ctx, narrow, wide.window());
   Sums<Float16, true> direct(999);
   direct.add(ctx, x, -7000, 1);

@@ -65,8 +65,9 @@ Metadata random_metadata(Random& random, io::DitConfiguration const& c) {
 }
 
 /// Converts into a new file or set and opens it.
-io::Checkpoint convert(io::Checkpoint const& in, io::Dialect to, io::DitHints const& hints,
-                       std::filesystem::path const& path, std::optional<std::uint64_t> largest) {
+io::Checkpoint converted_to(io::Checkpoint const& in, io::Dialect to, io::DitHints const& hints,
+                            std::filesystem::path const& path,
+                            std::optional<std::uint64_t> largest) {
   auto const plan = checkpoints::plan_dit_conversion(in, to, hints);
   checkpoints::check_dit_conversion(plan, false);
   auto const provenance = checkpoints::dit_provenance(plan, true);
@@ -108,8 +109,8 @@ TEST_CASE("original names come back as the same file", "[dit]") {
     io::Checkpoint const one(at("in"));
     io::Checkpoint const in(
         checkpoints::reshard(one, at("cut"), {.file = {}, .largest_shard = shards}).path);
-    auto const there = convert(in, io::Dialect::dit_diffusers, {}, at("there"), cut());
-    auto const back = convert(there, io::Dialect::dit_original, {}, at("back"), shards);
+    auto const there = converted_to(in, io::Dialect::dit_diffusers, {}, at("there"), cut());
+    auto const back = converted_to(there, io::Dialect::dit_original, {}, at("back"), shards);
     check_same_files(in, back);
     CHECK(in.metadata() == back.metadata());
     CHECK(io::read_dit(there).variant == io::read_dit(in).variant);
@@ -128,10 +129,10 @@ TEST_CASE("equal embedders come back as the same tensors", "[dit]") {
     test::write_member(in, tensors);
     io::DitHints const size{
         .heads = 0, .input_height = c.input_height, .input_width = c.input_width};
-    auto const there = convert(io::Checkpoint(in), io::Dialect::dit_original, size,
-                               folder.path() / "there.safetensors", {});
+    auto const there = converted_to(io::Checkpoint(in), io::Dialect::dit_original, size,
+                                    folder.path() / "there.safetensors", {});
     auto const back =
-        convert(there, io::Dialect::dit_diffusers, {}, folder.path() / "back.safetensors", {});
+        converted_to(there, io::Dialect::dit_diffusers, {}, folder.path() / "back.safetensors", {});
     CHECK(io::checkpoint_digest(back) == io::checkpoint_digest(io::Checkpoint(in)));
   }
 }

@@ -91,7 +91,7 @@ struct GatedDit {
   Net net;
 };
 
-double largest(std::vector<double> const& values) {
+double largest_of(std::vector<double> const& values) {
   double most = 0;
   for (double const value : values) {
     most = std::fmax(most, std::fabs(value));
@@ -104,7 +104,7 @@ double apart(std::vector<double> const& a, std::vector<double> const& b) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     most = std::fmax(most, std::fabs(a[i] - b[i]));
   }
-  return most / largest(a);
+  return most / largest_of(a);
 }
 
 checkpoints::FactoriseOptions in_double() {
@@ -128,7 +128,7 @@ TEST_CASE("a factorised net of one group for all classes is the net that was fac
     options.sweeps = 2;
     files.factorise(drawn_dit(c, 11), c, options);
     auto const dense = run_plain(files.path("dense.safetensors"), labels);
-    CHECK(largest(dense) > 0.1);
+    CHECK(largest_of(dense) > 0.1);
     CHECK(apart(dense, run_factors(files.path("factorised.safetensors"), labels)) < 1e-11);
   }
 }

@@ -24,7 +24,7 @@ using io::Dialect;
 using test::FileTensor;
 using Metadata = std::map<std::string, std::string>;
 
-struct Files {
+struct DitFiles {
   merging::PrivateFolder folder{std::filesystem::temp_directory_path()};
 
   std::filesystem::path at(std::string const& name) const {
@@ -72,7 +72,7 @@ Diagnosis failure(Call const& call) {
 
 TEST_CASE("original names become diffusers names, byte for byte", "[checkpoints]") {
   for (auto const dtype : {io::Dtype::f32, io::Dtype::bf16, io::Dtype::f64, io::Dtype::f8_e5m2}) {
-    Files const files;
+    DitFiles const files;
     auto const c = test::small_dit();
     auto const tensors = test::original_dit(c, dtype, 7);
     auto const in = files.write("in", tensors);
@@ -83,7 +83,7 @@ TEST_CASE("original names become diffusers names, byte for byte", "[checkpoints]
 }
 
 TEST_CASE("a model in diffusers names becomes one in original names", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const c = test::small_dit();
   auto const tensors = test::original_dit(c, io::Dtype::f16, 8);
   auto const in = files.write("in", test::diffusers_dit(c, tensors),
@@ -96,7 +96,7 @@ TEST_CASE("a model in diffusers names becomes one in original names", "[checkpoi
 }
 
 TEST_CASE("there and back is the same file", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const tensors = test::original_dit(test::small_dit(), io::Dtype::bf16, 9);
   for (Metadata const& metadata :
        {Metadata{}, Metadata{{"format", "pt"}},
@@ -112,7 +112,7 @@ TEST_CASE("there and back is the same file", "[checkpoints]") {
 }
 
 TEST_CASE("there and back is the same set of shards", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const in = files.write("in", test::original_dit(test::small_dit(), io::Dtype::f32, 10),
                               {{"format", "pt"}});
   io::CheckpointOutput const shards{.file = {}, .largest_shard = 20'000};
@@ -129,7 +129,7 @@ TEST_CASE("there and back is the same set of shards", "[checkpoints]") {
 }
 
 TEST_CASE("threads do not change a byte of a renamed file", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const in = files.write("in", test::original_dit(test::small_dit(), io::Dtype::f32, 11));
   files.convert(in, Dialect::dit_diffusers, "one", {}, 1);
   files.convert(in, Dialect::dit_diffusers, "four", {}, 4);
@@ -137,7 +137,7 @@ TEST_CASE("threads do not change a byte of a renamed file", "[checkpoints]") {
 }
 
 TEST_CASE("a changed file does not come back under the old metadata", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const c = test::small_dit();
   auto tensors = test::original_dit(c, io::Dtype::f32, 12);
   auto const in = files.write("in", tensors, {{"dashi.merge", "who made it"}});
@@ -154,7 +154,7 @@ TEST_CASE("a changed file does not come back under the old metadata", "[checkpoi
 }
 
 TEST_CASE("the table of positions keeps its own dtype", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const c = test::small_dit();
   auto tensors = test::original_dit(c, io::Dtype::bf16, 13);
   auto wide = test::original_dit(c, io::Dtype::f32, 13);
@@ -165,7 +165,7 @@ TEST_CASE("the table of positions keeps its own dtype", "[checkpoints]") {
 }
 
 TEST_CASE("a table of positions that differs is not lost silently", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto tensors = test::original_dit(test::small_dit(), io::Dtype::f32, 14);
   auto& bytes = test::find_tensor(tensors, "pos_embed").bytes;
   bytes[4 * 30] ^= std::byte{1};
@@ -184,7 +184,7 @@ TEST_CASE("a table of positions that differs is not lost silently", "[checkpoint
 }
 
 TEST_CASE("a table of positions that is not finite or no float is refused", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto tensors = test::original_dit(test::small_dit(), io::Dtype::f16, 15);
   FileTensor& table = test::find_tensor(tensors, "pos_embed");
   table.bytes[0] = std::byte{0};
@@ -200,7 +200,7 @@ TEST_CASE("a table of positions that is not finite or no float is refused", "[ch
 }
 
 TEST_CASE("embedders that differ have no original names", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const c = test::small_dit();
   auto const equal = test::diffusers_dit(c, test::original_dit(c, io::Dtype::f32, 16));
   io::DitNames const names(c.depth);
@@ -230,7 +230,7 @@ TEST_CASE("embedders that differ have no original names", "[checkpoints]") {
 }
 
 TEST_CASE("query, key and value of two dtypes do not become one tensor", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const c = test::small_dit();
   auto tensors = test::diffusers_dit(c, test::original_dit(c, io::Dtype::f32, 17));
   test::find_tensor(tensors, "transformer_blocks.1.attn1.to_k.weight").dtype = io::Dtype::i32;
@@ -244,14 +244,14 @@ TEST_CASE("query, key and value of two dtypes do not become one tensor", "[check
 }
 
 TEST_CASE("a DiT keeps names that it has", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const in = files.write("in", test::original_dit(test::small_dit(), io::Dtype::f32, 18));
   CHECK(failure([&] { checkpoints::plan_dit_conversion(in, Dialect::dit_original); }).code ==
         "named-so-already");
 }
 
 TEST_CASE("a folder gets the config.json that diffusers reads", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto c = test::small_dit();
   c.mlp_width = 4 * c.width;
   auto const in =
@@ -275,7 +275,7 @@ TEST_CASE("a folder gets the config.json that diffusers reads", "[checkpoints]")
 }
 
 TEST_CASE("no folder stays of a conversion that fails", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto c = test::small_dit();
   auto const in = files.write("in", test::original_dit(c, io::Dtype::f32, 20));
   auto const plan = checkpoints::plan_dit_conversion(in, Dialect::dit_diffusers);
@@ -292,7 +292,7 @@ TEST_CASE("no folder stays of a conversion that fails", "[checkpoints]") {
 }
 
 TEST_CASE("config.json comes and goes with the weights", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const config = files.folder.path() / "config.json";
   std::ofstream(config) << "old";
   std::string const text = "new";
@@ -316,7 +316,7 @@ TEST_CASE("config.json comes and goes with the weights", "[checkpoints]") {
 }
 
 TEST_CASE("an input is never replaced by its other names", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const in = files.write("in", test::original_dit(test::small_dit(), io::Dtype::f32, 21));
   auto const plan = checkpoints::plan_dit_conversion(in, Dialect::dit_diffusers);
   CHECK_THROWS_AS(checkpoints::convert_dit(plan, {}, files.at("in"), {.file = {.force = true}}),
@@ -324,7 +324,7 @@ TEST_CASE("an input is never replaced by its other names", "[checkpoints]") {
 }
 
 TEST_CASE("the record is canonical JSON, and others are left alone", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   auto const tensors = test::original_dit(test::small_dit(), io::Dtype::f32, 22);
   auto const in = files.write("in", tensors, {{"dashi.version", "0.0.1"}});
   auto const model = io::read_dit(in);
@@ -347,7 +347,7 @@ TEST_CASE("the record is canonical JSON, and others are left alone", "[checkpoin
 }
 
 TEST_CASE("the reference's conversion is reproduced, and undone", "[checkpoints]") {
-  Files const files;
+  DitFiles const files;
   io::Checkpoint const original(test::shared_data("golden/dit_original_b/weights.safetensors"));
   io::Checkpoint const converted(
       test::shared_data("golden/dit_diffusers_converted_from_original_b/weights.safetensors"));

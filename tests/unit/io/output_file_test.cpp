@@ -10,7 +10,6 @@
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <string>
 #include <thread>
@@ -21,15 +20,11 @@
 using namespace dashi::io;
 using dashi::reader_test::bytes_of;
 using dashi::reader_test::contains;
+using dashi::reader_test::contents;
 using dashi::reader_test::failure_of;
 using dashi::reader_test::ScratchDirectory;
 
 namespace {
-
-std::string contents(std::filesystem::path const& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::size_t entries(ScratchDirectory const& folder) {
   return static_cast<std::size_t>(

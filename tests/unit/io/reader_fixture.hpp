@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -45,6 +46,11 @@ public:
 private:
   std::filesystem::path path_;
 };
+
+inline std::string contents(std::filesystem::path const& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 /// A safetensors file of that header text and `data` bytes 0, 1, 2, ...
 inline std::string safetensors_bytes(std::string_view header, std::size_t data) {

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <span>
 #include <string>
@@ -17,6 +16,7 @@
 
 using namespace dashi::io;
 using dashi::reader_test::contains;
+using dashi::reader_test::contents;
 using dashi::reader_test::failure_of;
 using dashi::reader_test::ScratchDirectory;
 
@@ -32,11 +32,6 @@ std::vector<std::byte> pattern(std::size_t size, unsigned seed) {
     out[i] = static_cast<std::byte>((i * 7 + seed) & 0xffU);
   }
   return out;
-}
-
-std::string contents(std::filesystem::path const& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace

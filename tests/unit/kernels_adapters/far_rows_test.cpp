@@ -14,7 +14,7 @@ using namespace dashi::test;
 
 namespace {
 
-using Exec = Kokkos::DefaultHostExecutionSpace;
+using HostExec = Kokkos::DefaultHostExecutionSpace;
 
 constexpr Index rows = 3;
 constexpr Index stride = (Index{1} << 31) + 17;
@@ -75,25 +75,25 @@ TEST_CASE("adapter kernels reach rows beyond 2^31 elements", "[adapters]") {
   if (!x.there() || !y.there()) {
     SKIP("the system reserves no 17 GB of addresses twice");
   }
-  Context<Exec, provider::Portable> ctx;
+  Context<HostExec, provider::Portable> ctx;
   HostMatrix const a = random_matrix<float>(s.m1, s.n1, 1), b = random_matrix<float>(s.m2, s.n2, 2);
   HostMatrix const in = random_matrix<float>(rows, s.in(), 3);
   HostMatrix const out = random_matrix<float>(rows, s.out(), 4);
-  SpaceMatrix<float, Exec> const sa(a), sb(b);
+  SpaceMatrix<float, HostExec> const sa(a), sb(b);
   x.set(in);
   HostMatrix const expected = sum(out, 0.5, product(in, transposed(kronecker_reference(a, b))));
   for (auto const path : {kernels::KroneckerPath::materialised, kernels::KroneckerPath::a_first,
                           kernels::KroneckerPath::b_first}) {
     CAPTURE(name_of(path));
     y.set(out);
-    ctx.reserve_scratch(kernels::kronecker_apply_scratch<float, Exec>(s, path, rows));
+    ctx.reserve_scratch(kernels::kronecker_apply_scratch<float, HostExec>(s, path, rows));
     kernels::kronecker_apply(ctx, path, 0.5, sa.view(), sb.view(), x.view(), y.view());
     ctx.fence();
     CHECK(distance(y.get(), expected) <= bound<float>(s.in() + s.n1 + s.n2));
   }
   HostMatrix const gamma = random_matrix<float>(1, s.out(), 5);
   y.set(out);
-  kernels::scale_bias<float>(ctx, space_vector<float, Exec>(gamma), {}, y.view());
+  kernels::scale_bias<float>(ctx, space_vector<float, HostExec>(gamma), {}, y.view());
   ctx.fence();
   HostMatrix scaled = out;
   for (Index t = 0; t < rows; ++t) {

@@ -186,7 +186,7 @@ void check_layer(Case const& c, Gates kind, bool save_z, bool save_h) {
 }
 
 template <class W, class T>
-void check_type() {
+void check_gated_type() {
   for (Case const& c : cases) {
     for (Gates const kind : {Gates::none, Gates::of_samples, Gates::of_classes}) {
       CAPTURE(c.samples, c.rows_per_sample, c.m, c.n, c.rank, c.gap, static_cast<int>(kind));
@@ -279,7 +279,7 @@ void check_materialised() {
 TEMPLATE_TEST_CASE("gated layers and adjoints are what plain loops give", "[gated_svd]",
                    DASHI_TEST_SCALARS(Default, SerialPortable)) {
   dashi::test::for_each_scalar<float, double, BFloat16>(
-      [&]<class T>() { check_type<TestType, T>(); });
+      [&]<class T>() { check_gated_type<TestType, T>(); });
 }
 
 TEMPLATE_TEST_CASE("skipping inactive tailors and materialising give the gated layer",

@@ -25,7 +25,7 @@ constexpr AdamWOptions options{.learning_rate = 1e-2,
                                .gradient_scale = 0.5};
 
 /// One parameter's history in double, written as the papers write it.
-struct Reference {
+struct AdamwReference {
   double p, m = 0, v = 0, average = p;
   void step(double gradient, int t) {
     double const g = gradient * options.gradient_scale;
@@ -95,7 +95,7 @@ void check_steps(bool by_teams) {
   states.emplace_back(70'003, 2U, true, false);
   states.emplace_back(0, 3U, true, true);
   states.emplace_back(97, 4U, false, true);
-  std::vector<std::vector<Reference>> expected;
+  std::vector<std::vector<AdamwReference>> expected;
   std::vector<dashi::kernels::AdamWTensor<Master, Gradient, dashi::BFloat16, Exec>> tensors;
   for (auto const& state : states) {
     tensors.push_back(state.tensor());
@@ -129,7 +129,7 @@ void check_steps(bool by_teams) {
     for (std::size_t n = 0; n < expected[s].size(); ++n) {
       auto const i = static_cast<Index>(n);
       auto const& state = states[s];
-      Reference const& e = expected[s][n];
+      AdamwReference const& e = expected[s][n];
       worst = std::max(worst, std::abs(state.parameter(0, i) - e.p) / (1 + std::abs(e.p)));
       worst = std::max(worst, std::abs(state.first(0, i) - e.m));
       worst = std::max(worst, std::abs(state.second(0, i) - e.v));
