@@ -43,7 +43,7 @@ foreach(target dashi_program_frame dashi_program_common dashi_program dashi_benc
   get_target_property(sources ${target} SOURCES)
   foreach(precision bf16 float16 float32)
     set(kernels ${sources})
-    list(FILTER kernels INCLUDE REGEX "/(train_)?${precision}(_shards)?\\.cpp$")
+    list(FILTER kernels INCLUDE REGEX "/${precision}\\.cpp$")
     dashi_unite(${target} ${precision} ${kernels})
     list(REMOVE_ITEM sources ${kernels})
   endforeach()

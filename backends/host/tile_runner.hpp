@@ -26,6 +26,13 @@ using HostLanes = VectorLanes<T, N>;
 #endif
 #endif
 
+// Where every processor that the program is compiled for has AVX2, nothing below it is compiled.
+// Tests that compare all instruction sets ask for every one.
+#if !defined(DASHI_HOST_DISPATCH) || defined(DASHI_EVERY_INSTRUCTION_SET) || \
+    !(defined(__AVX2__) && defined(__FMA__) && defined(__BMI2__))
+#define DASHI_HOST_BASELINE
+#endif
+
 #if defined(DASHI_HOST_DISPATCH)
 #define DASHI_TARGET_AVX512 \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")))
@@ -76,12 +83,17 @@ private:
     switch (backends::host::instruction_set()) {
       case backends::host::InstructionSet::avx512:
         return backends::host::run_avx512(kernel, begin, end);
+      case backends::host::InstructionSet::baseline:
+#if defined(DASHI_HOST_BASELINE)
+        break;
+#endif
       case backends::host::InstructionSet::avx2:
         return backends::host::run_avx2(kernel, begin, end);
-      case backends::host::InstructionSet::baseline: break;
     }
 #endif
+#if defined(DASHI_HOST_BASELINE)
     backends::host::run_baseline(kernel, begin, end);
+#endif
   }
 };
 

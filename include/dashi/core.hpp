@@ -16,6 +16,7 @@
 #include <dashi/core/initialise.hpp>
 #include <dashi/core/instruction_sets.hpp>
 #include <dashi/core/name_key.hpp>
+#include <dashi/core/one_thread_instance.hpp>
 #include <dashi/core/parameter.hpp>
 #include <dashi/core/parameter_list.hpp>
 #include <dashi/core/philox.hpp>

@@ -14,6 +14,12 @@ dashi::ExitStatus train_bf16(Session& session, TrainRun& run) {
       .run();
 }
 
+dashi::ExitStatus train_bf16_shards(Session& session, TrainRun& run) {
+  return TrainRunOf<TrainedDense<dashi::precision::Bf16Mixed, Kokkos::DefaultHostExecutionSpace>,
+                    true>(session, run)
+      .run();
+}
+
 dashi::ExitStatus train_bf16_factors(Session& session, TrainRun& run) {
   return TrainRunOf<TrainedFactors<dashi::precision::Bf16Mixed, Kokkos::DefaultExecutionSpace>>(
              session, run)

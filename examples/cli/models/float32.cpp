@@ -14,6 +14,12 @@ dashi::ExitStatus train_float32(Session& session, TrainRun& run) {
       .run();
 }
 
+dashi::ExitStatus train_float32_shards(Session& session, TrainRun& run) {
+  return TrainRunOf<TrainedDense<dashi::precision::Float32, Kokkos::DefaultHostExecutionSpace>,
+                    true>(session, run)
+      .run();
+}
+
 dashi::ExitStatus train_float32_factors(Session& session, TrainRun& run) {
   return TrainRunOf<TrainedFactors<dashi::precision::Float32, Kokkos::DefaultExecutionSpace>>(
              session, run)

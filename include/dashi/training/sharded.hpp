@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/core/one_thread_instance.hpp>
 #include <dashi/io/for_each_on_threads.hpp>
 #include <dashi/kernels/adamw_arguments.hpp>
 #include <dashi/kernels/tile_runner.hpp>
@@ -12,12 +13,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
-#include <type_traits>
 #include <vector>
-
-#if !defined(KOKKOS_ENABLE_SERIAL)
-#error "dashi::training::Sharded needs a Kokkos with its Serial space: -DKokkos_ENABLE_SERIAL=ON"
-#endif
 
 namespace dashi::training {
 
@@ -26,10 +22,10 @@ struct ShardOptions {
   std::size_t threads = 0;  ///< that work on them, which decides no bit; 0: the machine's
 };
 
-/// Steps on a fixed number of equal shards of the batch, each on a Serial context of its own with a
-/// replica of the network that shares the values and has its own gradients; these are summed by a
-/// fixed tree. Threads take whole shards, so the same bits on any number of threads. Costs a
-/// gradient and a scratch arena a shard.
+/// Steps on a fixed number of equal shards of the batch, each on a context of its own with one
+/// thread and a replica of the network that shares the values and has its own gradients; these are
+/// summed by a fixed tree. Threads take whole shards, so the same bits on any number of threads.
+/// Costs a gradient and a scratch arena a shard.
 template <diffusion::Backbone Net>
 class Sharded {
 public:
@@ -37,9 +33,9 @@ public:
   using P = typename Net::precision;
   using Exec = typename Net::execution_space;
   static constexpr bool any_threads = true;
-  static_assert(std::is_same_v<Exec, Kokkos::Serial>,
-                "dashi::training::Sharded: the network's execution space must be Kokkos::Serial; "
-                "name it as BasicDiT<Kokkos::Serial, ...>");
+  static_assert(one_thread_space<Exec>,
+                "dashi::training::Sharded: the network's execution space must be Kokkos::Serial or "
+                "Kokkos::OpenMP; name it as BasicDiT<Kokkos::Serial, ...>");
 
   /// make(ctx): a network of the same configuration and adapters on ctx; its values do not matter.
   /// The network must outlive this.
@@ -107,7 +103,7 @@ private:
   static constexpr Index piece_size = 8192;
 
   struct Shard {
-    Context<Exec> ctx{Exec(Kokkos::NewInstance{})};
+    Context<Exec> ctx{one_thread_instance<Exec>()};
     std::unique_ptr<Net> replica;  // null for the first, which is the network itself
     std::unique_ptr<MicroBatch<Net>> micro;
   };

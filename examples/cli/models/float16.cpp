@@ -10,4 +10,10 @@ dashi::ExitStatus train_float16(Session& session, TrainRun& run) {
       .run();
 }
 
+dashi::ExitStatus train_float16_shards(Session& session, TrainRun& run) {
+  return TrainRunOf<TrainedDense<dashi::precision::Fp16Mixed, Kokkos::DefaultHostExecutionSpace>,
+                    true>(session, run)
+      .run();
+}
+
 }  // namespace cli
