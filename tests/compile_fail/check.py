@@ -11,7 +11,6 @@ The file says what it expects in comments, each on a line of its own:
 The command is the one that built control_compiles.cpp.
 """
 
-import json
 import os
 import pathlib
 import re
@@ -19,12 +18,8 @@ import shlex
 import subprocess
 import sys
 
-
-def command_of_control(database: pathlib.Path) -> tuple[list[str], str]:
-    for entry in json.loads(database.read_text()):
-        if pathlib.Path(entry["file"]).name == "control_compiles.cpp":
-            return shlex.split(entry["command"]), entry["directory"]
-    sys.exit(f"{database}: no command for control_compiles.cpp")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from compile_command import command_of  # noqa: E402
 
 
 def main() -> int:
@@ -35,8 +30,8 @@ def main() -> int:
     if bool(expected) == must_compile:
         print(f"{source.name}: give 'expect-error: REGEX' lines or 'expect-success'")
         return 1
-    control, directory = command_of_control(pathlib.Path(sys.argv[2]))
-    command = control[:control.index("-o")] + ["-fsyntax-only"]
+    command, directory = command_of(pathlib.Path(sys.argv[2]), "control_compiles.cpp")
+    command.append("-fsyntax-only")
     for flags in re.findall(r"^// flags: (.+)$", text, re.M):
         command += shlex.split(flags)
     command.append(str(source))

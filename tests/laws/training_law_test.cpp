@@ -96,7 +96,7 @@ Result sharded(Index shards, std::size_t threads, Index accumulate) {
   using Net = BasicDiT<Kokkos::Serial, P>;
   Model<Net> model;
   Trainer trainer(
-      Sharded<Net>(model.net, [](Context<Kokkos::Serial>& ctx) { return Net(ctx, small_dit()); },
+      Sharded<Net>(model.net, [](Context<Kokkos::Serial>& ctx) { return Net(ctx, training_dit()); },
                    {shards, threads}),
       options(accumulate), diffusion::ChainOfForgetting());
   return run(model, trainer);
@@ -120,7 +120,7 @@ TEST_CASE("a sharded training goes on with another number of threads", "[trainin
   auto const path = folder.path() / "state.safetensors";
   auto const values = [&](std::size_t threads, int last, bool resumed) {
     Model<Net> model;
-    auto const make = [](Context<Kokkos::Serial>& ctx) { return Net(ctx, small_dit()); };
+    auto const make = [](Context<Kokkos::Serial>& ctx) { return Net(ctx, training_dit()); };
     Trainer trainer(Sharded<Net>(model.net, make, {4, threads}), options(1));
     if (resumed) {
       TrainingState<decltype(trainer)>(path).restore(trainer, {});

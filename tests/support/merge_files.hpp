@@ -6,11 +6,11 @@
 #include <dashi/merging/member.hpp>
 #include <dashi/merging/private_folder.hpp>
 
+#include "file_bytes.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <random>
 #include <span>
@@ -63,11 +63,6 @@ std::vector<T> read_values(io::Checkpoint const& checkpoint, std::string const& 
   std::vector<T> out(ref->info.bytes() / sizeof(T));
   checkpoint.read(*ref, 0, std::as_writable_bytes(std::span(out)));
   return out;
-}
-
-inline std::string file_bytes(std::filesystem::path const& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 /// Names in a folder, hidden ones included.

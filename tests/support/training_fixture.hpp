@@ -10,8 +10,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,7 +45,7 @@ struct Squares {
 };
 static_assert(training::require_data_set<Squares>());
 
-inline DitConfig small_dit(bool learn_sigma = true) {
+inline DitConfig training_dit(bool learn_sigma = true) {
   DitConfig config;
   config.depth = 2;
   config.width = 32;
@@ -72,8 +70,8 @@ struct Model {
   Net net;
   ParameterList<P, Exec> list;
 
-  explicit Model(DitConfig const& config = small_dit(), typename Net::Options const& options = {},
-                 std::uint64_t seed = 5)
+  explicit Model(DitConfig const& config = training_dit(),
+                 typename Net::Options const& options = {}, std::uint64_t seed = 5)
       : net(ctx, config, options) {
     net.parameters(list);
     train_default(list);
@@ -115,11 +113,6 @@ inline training::TrainOptions small_options() {
   options.average_decay = 0.9;
   options.seed = 11;
   return options;
-}
-
-inline std::string file_bytes(std::filesystem::path const& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace dashi::test

@@ -53,7 +53,7 @@ struct NoFrequency : UniformSteps {
   double frequency(BatchPart, Index, Index) const { return value; }
 };
 
-constexpr dashi::RandomPlace place{dashi::random_purpose::timesteps, 9, 100};
+constexpr dashi::RandomPlace step_place{dashi::random_purpose::timesteps, 9, 100};
 
 template <class Exec>
 void check_draws(TimestepDistribution const& distribution) {
@@ -61,12 +61,12 @@ void check_draws(TimestepDistribution const& distribution) {
   auto const t = device_copy<Exec>(std::vector<std::int64_t>(samples, -1));
   auto const weight = device_copy<Exec>(std::vector<double>(samples, -1));
   dashi::Context<Exec> ctx;
-  draw_timesteps(ctx, distribution, 11, place, 80, t, weight);
+  draw_timesteps(ctx, distribution, 11, step_place, 80, t, weight);
   ctx.fence();
   auto const steps = host_copy(t);
   auto const weights = host_copy(weight);
   for (Index n = 0; n < samples; ++n) {
-    auto at = place;
+    auto at = step_place;
     at.sample += static_cast<std::uint32_t>(n);
     double const u = dashi::Philox(11, at).uniform<double>(0);
     double below = 0;
@@ -85,7 +85,7 @@ struct StepBits {
   std::vector<double> run(dashi::Context<Exec, Provider>& ctx) const {
     TimestepDistribution const distribution(ChainOfForgetting{}, BatchPart::target, 1000);
     auto const t = device_copy<Exec>(std::vector<std::int64_t>(300));
-    draw_timesteps(ctx, distribution, 3, place, 300, t);
+    draw_timesteps(ctx, distribution, 3, step_place, 300, t);
     ctx.fence();
     auto const steps = host_copy(t);
     return {steps.begin(), steps.end()};
@@ -147,7 +147,7 @@ TEST_CASE("steps come as often as the policy says", "[timestep_policy]") {
   dashi::Context<Exec> ctx;
   PolicyArchetype const policy(0);
   CHECK(policy.source_samples(9) == 4);
-  draw_timesteps(ctx, TimestepDistribution(policy, BatchPart::target, 8), 5, place, samples, t,
+  draw_timesteps(ctx, TimestepDistribution(policy, BatchPart::target, 8), 5, step_place, samples, t,
                  weight);
   ctx.fence();
   auto const steps = host_copy(t);

@@ -11,7 +11,7 @@ using dashi::io::has_control_character;
 
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string json_of(std::string_view text) {
   std::string out;
   append_quoted(out, text);
   return out;
@@ -20,22 +20,22 @@ std::string quoted(std::string_view text) {
 }  // namespace
 
 TEST_CASE("strings are quoted in one canonical form") {
-  CHECK(quoted("") == R"("")");
-  CHECK(quoted("plain") == R"("plain")");
-  CHECK(quoted(R"(a"b\c/d)") == R"("a\"b\\c/d")");
-  CHECK(quoted("\b\f\n\r\t") == R"("\b\f\n\r\t")");
-  CHECK(quoted(std::string("\0\x01\x1f\x7f", 4)) == "\"\\u0000\\u0001\\u001f\x7f\"");
-  CHECK(quoted("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80") ==
+  CHECK(json_of("") == R"("")");
+  CHECK(json_of("plain") == R"("plain")");
+  CHECK(json_of(R"(a"b\c/d)") == R"("a\"b\\c/d")");
+  CHECK(json_of("\b\f\n\r\t") == R"("\b\f\n\r\t")");
+  CHECK(json_of(std::string("\0\x01\x1f\x7f", 4)) == "\"\\u0000\\u0001\\u001f\x7f\"");
+  CHECK(json_of("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80") ==
         "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"");
 }
 
 TEST_CASE("bytes that are not UTF-8 become the replacement character") {
-  CHECK(quoted("a\xff"
-               "b") ==
+  CHECK(json_of("a\xff"
+                "b") ==
         "\"a\xef\xbf\xbd"
         "b\"");
-  CHECK(quoted("\xc3") == "\"\xef\xbf\xbd\"");
-  CHECK(quoted("\xed\xa0\x80") == "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+  CHECK(json_of("\xc3") == "\"\xef\xbf\xbd\"");
+  CHECK(json_of("\xed\xa0\x80") == "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
 TEST_CASE("quoted text is read back by the strict parser") {
@@ -44,7 +44,7 @@ TEST_CASE("quoted text is read back by the strict parser") {
     all += static_cast<char>(c);
   }
   all += "\xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\x80";
-  std::string const json = "{" + quoted(all) + ":" + quoted(all) + "}";
+  std::string const json = "{" + json_of(all) + ":" + json_of(all) + "}";
   dashi::io::JsonCursor cursor(json, "test");
   std::string key;
   std::string value;

@@ -16,8 +16,8 @@ namespace io = dashi::io;
 
 namespace {
 
-std::vector<std::byte> noise(std::size_t size, unsigned seed) {
-  std::vector<std::byte> out(size);
+std::vector<std::byte> noise(std::size_t count, unsigned seed) {
+  std::vector<std::byte> out(count);
   for (std::byte& b : out) {
     seed = seed * 1664525U + 1013904223U;
     b = static_cast<std::byte>(seed >> 24);

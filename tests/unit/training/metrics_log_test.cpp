@@ -4,21 +4,18 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <file_bytes.hpp>
+
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 using namespace dashi;
 using namespace dashi::training;
+using dashi::test::file_bytes;
 
 namespace {
-
-std::string content(std::filesystem::path const& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 Metrics metrics(Index step) {
   Metrics m;
@@ -36,7 +33,7 @@ TEST_CASE("a line of metrics is a JSON object", "[metrics_log]") {
   merging::PrivateFolder const folder(std::filesystem::temp_directory_path());
   auto const path = folder.path() / "log.jsonl";
   MetricsLog(path, LogFormat::json_lines).write(metrics(1));
-  CHECK(content(path) ==
+  CHECK(file_bytes(path) ==
         "{\"step\":1,\"loss\":0.1,\"mse\":0,\"vb\":0,\"source_loss\":0,\"grad_norm\":null,\"lr\":0,"
         "\"loss_scale\":1,\"images\":32,\"images_per_second\":64,\"seconds\":0.5}\n");
 }
@@ -65,8 +62,8 @@ TEST_CASE("a resumed log is that of an uninterrupted training", "[metrics_log]")
     for (Index step = 10; step <= 12; ++step) {
       log.write(metrics(step));
     }
-    CHECK(content(resumed) == content(whole));
-    CHECK(content(whole).starts_with(format == LogFormat::csv ? "step,loss," : "{\"step\":1,"));
+    CHECK(file_bytes(resumed) == file_bytes(whole));
+    CHECK(file_bytes(whole).starts_with(format == LogFormat::csv ? "step,loss," : "{\"step\":1,"));
   }
 }
 
@@ -75,7 +72,7 @@ TEST_CASE("a log begun anew forgets the old one", "[metrics_log]") {
   auto const path = folder.path() / "log.csv";
   MetricsLog(path, LogFormat::csv).write(metrics(3));
   MetricsLog(path, LogFormat::csv).write(metrics(1));
-  std::string const text = content(path);
+  std::string const text = file_bytes(path);
   CHECK(text.find("\n1,") != std::string::npos);
   CHECK(text.find("\n3,") == std::string::npos);
 }

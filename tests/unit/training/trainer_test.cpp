@@ -80,7 +80,7 @@ TEST_CASE("a validation loss is by step, image and nothing else", "[trainer]") {
 }
 
 TEST_CASE("validation noise is Philox by step and image", "[trainer]") {
-  Model<Net> model(small_dit(false));
+  Model<Net> model(training_dit(false));
   for (auto const& entry : model.list) {  // the network predicts 0: the loss is the noise's square
     if (entry.name.starts_with("final_layer.linear")) {
       std::vector<double> const zeros(static_cast<std::size_t>(entry.parameter.size()));
@@ -135,7 +135,7 @@ TEST_CASE("trainings that cannot be are refused", "[trainer]") {
   options.objective.learned_range = false;
   CHECK_THROWS_WITH(Trainer(model.ctx, model.net, options), ContainsSubstring("learned_range"));
 
-  DitConfig config = small_dit();
+  DitConfig config = training_dit();
   config.null_class = false;
   Model<Net> labelled(config);
   options = small_options();
@@ -252,9 +252,9 @@ TEST_CASE("a mixed batch weighs its parts as Diff-Tuning does", "[trainer]") {
 }
 
 TEST_CASE("distilled sources are pulled to the teacher's output", "[trainer]") {
-  Model<Net> teacher(small_dit(), {}, 5);
-  Model<Net> same(small_dit(), {}, 5);
-  Model<Net> other(small_dit(), {}, 6);
+  Model<Net> teacher(training_dit(), {}, 5);
+  Model<Net> same(training_dit(), {}, 5);
+  Model<Net> other(training_dit(), {}, 6);
   Squares const data;
   Squares const bank;
   TrainOptions options = small_options();
@@ -313,7 +313,7 @@ void check_memory(TrainOptions const& options, typename Net::Options const& adap
   Tools::set_allocate_data_callback(count_allocation);
   Tools::set_deallocate_data_callback(count_release);
   {
-    Model<Net> model(small_dit(), adapters);
+    Model<Net> model(training_dit(), adapters);
     Trainer trainer(model.ctx, model.net, options);
     std::int64_t const before = allocated;
     auto const plan = static_cast<std::int64_t>(trainer.memory_plan().total());
@@ -347,7 +347,7 @@ TEST_CASE("a frozen base has no memory for gradients, moments and averages", "[t
                : AdditiveAdapters{};
   });
   check_memory<Adapted>(small_options(), adapters, 200000);
-  Model<Adapted> model(small_dit(), adapters);
+  Model<Adapted> model(training_dit(), adapters);
   Trainer trainer(model.ctx, model.net, small_options());
   auto const trained = static_cast<std::size_t>(2 * 2 * ((96 + 32) + (64 + 32)));
   CHECK(model.list.count(true) == static_cast<Index>(trained));

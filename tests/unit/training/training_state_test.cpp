@@ -8,6 +8,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <file_bytes.hpp>
 #include <training_fixture.hpp>
 
 #include <filesystem>
@@ -50,7 +51,7 @@ struct Run {
   Model<NetOf<P>> model;
   Trainer<NetOf<P>> trainer;
 
-  explicit Run(TrainOptions const& o = options(), DitConfig const& config = small_dit())
+  explicit Run(TrainOptions const& o = options(), DitConfig const& config = training_dit())
       : model(config), trainer(model.ctx, model.net, o) {}
   void steps(int count) {
     for (int i = 0; i < count; ++i) {
@@ -58,11 +59,6 @@ struct Run {
     }
   }
 };
-
-std::string content(fs::path const& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 }  // namespace
 
@@ -92,7 +88,7 @@ TEMPLATE_TEST_CASE("a training that stopped and went on is one that did not stop
     saved.restore(second.trainer, identity());
     second.steps(steps - stop);
     save_training_state(resumed, second.trainer, identity());
-    CHECK(content(resumed) == content(whole));
+    CHECK(file_bytes(resumed) == file_bytes(whole));
     CHECK(second.model.values() == values);
   }
 }
@@ -158,7 +154,7 @@ TEST_CASE("drift of the surroundings is refused unless allowed", "[state]") {
   Run<P> run;
   run.steps(1);
   save_training_state(path, run.trainer, identity());
-  std::string bytes = content(path);
+  std::string bytes = file_bytes(path);
   std::string const version = "surroundings.dashi\":\"" + configuration().version;
   auto const at = bytes.find(version);
   REQUIRE(at != std::string::npos);
@@ -176,7 +172,7 @@ TEST_CASE("a state of another model, or none, is bad data", "[state]") {
   using P = precision::Float32;
   using Saved = TrainingState<Trainer<NetOf<P>>>;
   {
-    DitConfig wider = small_dit();
+    DitConfig wider = training_dit();
     wider.mlp_width = 128;
     Run<P> run(options(), wider);
     save_training_state(path, run.trainer, identity());
@@ -219,7 +215,7 @@ TEST_CASE("a folder keeps two states and falls back to the older", "[state]") {
   CHECK(states.resume(newest.trainer, identity())->step == 4);
   CHECK(newest.model.values() == run.model.values());
 
-  std::string bytes = content(files[0]);
+  std::string bytes = file_bytes(files[0]);
   bytes[bytes.size() - 5] = static_cast<char>(bytes[bytes.size() - 5] ^ 1);
   std::ofstream(files[0], std::ios::binary) << bytes;
   Run<P> older;
