@@ -38,8 +38,9 @@ asan: bootstrap              ## readers and writers under AddressSanitizer and U
 	cmake --build --preset host-asan --parallel $(jobs)
 	ctest --preset host-asan --parallel $(jobs) --output-junit $(CURDIR)/build-asan/junit.xml
 
-slow-test: configure         ## exhaustive checks, tens of minutes
-	cmake --build --preset host-release --parallel $(jobs)
+slow-test: bootstrap         ## exhaustive checks, and the C++ tests at -O3; an hour
+	cmake --preset slow
+	cmake --build --preset slow --parallel $(jobs)
 	ctest --preset slow
 
 bench: configure             ## builds and runs every benchmark
@@ -65,4 +66,4 @@ configure: bootstrap
 	cmake --preset host-release
 
 clean:                       ## removes the builds, keeps .deps
-	rm -rf build build-asan build-debug build-cuda build-hip build-lanes build-tidy
+	rm -rf build build-asan build-debug build-cuda build-hip build-lanes build-slow build-tidy

@@ -36,7 +36,8 @@ endif()
 function(dashi_own_target target)
   target_link_libraries(${target} PRIVATE dashi_warnings)
   # Builds for devices use few of the host's kernels: those files compile what they need.
-  if(TARGET dashi_kernels AND NOT target STREQUAL "dashi_kernels" AND NOT dashi_backend MATCHES "^(cuda|hip)$")
+  if(DASHI_SEPARATE_KERNELS AND TARGET dashi_kernels AND NOT target STREQUAL "dashi_kernels"
+     AND NOT dashi_backend MATCHES "^(cuda|hip)$")
     target_link_libraries(${target} PRIVATE dashi_kernels)
   endif()
   set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)

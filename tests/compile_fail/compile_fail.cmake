@@ -5,6 +5,7 @@ add_library(dashi_compile_fail_control OBJECT "${CMAKE_CURRENT_LIST_DIR}/control
 target_link_libraries(dashi_compile_fail_control PRIVATE dashi::dashi)
 target_include_directories(dashi_compile_fail_control PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
 dashi_own_target(dashi_compile_fail_control)
+target_precompile_headers(dashi_compile_fail_control PRIVATE <Kokkos_Core.hpp>)
 
 file(GLOB compile_fail_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cpp")
 foreach(source IN LISTS compile_fail_sources)

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <vector>
 
+namespace accumulate_test {
+
 namespace {
 
 using namespace dashi;
@@ -141,3 +143,5 @@ TEST_CASE("widened sums have the host's bits on the device", "[device]") {
   CHECK(test::different_bits(test::host_copy(device.high), test::host_copy(host.high)) == 0);
   CHECK(test::different_bits(test::host_copy(device.low), test::host_copy(host.low)) == 0);
 }
+
+}  // namespace accumulate_test

@@ -8,6 +8,8 @@
 #include <dit_fixture.hpp>
 #include <golden_case.hpp>
 
+namespace dit_test {
+
 namespace {
 
 using namespace dashi;
@@ -86,3 +88,5 @@ TEST_CASE("a DiT in bfloat16 stays near the host's in double", "[dit]") {
   compare<Place<>, precision::Bf16Mixed>(0.1);
 }
 #endif
+
+}  // namespace dit_test

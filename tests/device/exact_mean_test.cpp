@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+namespace exact_mean_test {
+
 namespace {
 
 using namespace dashi;
@@ -140,3 +142,5 @@ TEMPLATE_TEST_CASE("numbers that are not finite are counted on the device", "[de
                    DASHI_TEST_SCALARS(Float16, BFloat16, float, double)) {
   check_nonfinite<TestType>();
 }
+
+}  // namespace exact_mean_test

@@ -18,6 +18,8 @@
 #include <limits>
 #include <vector>
 
+namespace factor_test {
+
 namespace {
 
 using namespace dashi;
@@ -194,3 +196,5 @@ TEMPLATE_TEST_CASE("randomised decompositions find the leading singular values",
                    DASHI_TEST_SCALARS(float, double)) {
   check_leading_values<TestType>();
 }
+
+}  // namespace factor_test

@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <vector>
 
+namespace gemm_test {
+
 namespace {
 
 using namespace dashi;
@@ -212,3 +214,5 @@ TEMPLATE_TEST_CASE("the device's products of 16-bit numbers are kept in float", 
   check_products<DefaultProviderOf<Exec>, TestType, float>();
 }
 #endif
+
+}  // namespace gemm_test

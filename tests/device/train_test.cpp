@@ -34,8 +34,6 @@ struct Plain {
   std::string digest() const { return "plain"; }
 };
 
-}  // namespace train_test
-
 namespace {
 
 using namespace dashi;
@@ -113,3 +111,5 @@ TEST_CASE("so it does by the chain of forgetting", "[train]") {
   auto const [first, last] = train(model, diffusion::ChainOfForgetting{});
   CHECK(last < 0.8 * first);
 }
+
+}  // namespace train_test

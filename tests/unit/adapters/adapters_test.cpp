@@ -13,6 +13,8 @@
 
 #include <linear_fixture.hpp>
 
+namespace adapters_test {
+
 namespace {
 
 using namespace dashi;
@@ -451,3 +453,5 @@ TEST_CASE("stacks of all adapters", "[stack]") {
   check(bias_only, SharedSvd{}, ScaleBias{}, krona);
   check(with_base, ScaleBias{}, krona, Additive(low), ScaleBias{});
 }
+
+}  // namespace adapters_test

@@ -10,6 +10,8 @@
 #include <adapter_archetype.hpp>
 #include <linear_fixture.hpp>
 
+namespace linear_test {
+
 namespace {
 
 using namespace dashi;
@@ -172,3 +174,5 @@ TEST_CASE("LowRank refuses a negative rank", "[low_rank]") {
   CHECK_THROWS_WITH(LinearFixture<LowRank>(shape, 1, LowRank{.rank = -1}),
                     Catch::Matchers::ContainsSubstring("the rank of LowRank is -1"));
 }
+
+}  // namespace linear_test

@@ -9,6 +9,8 @@
 
 #include <type_traits>
 
+namespace placement_test {
+
 namespace {
 
 using namespace dashi;
@@ -73,3 +75,5 @@ TEST_CASE("a base is frozen under adapters that add to it", "[placement]") {
   STATIC_REQUIRE(Replacing::trains_base<P, Exec>);
   STATIC_REQUIRE_FALSE(Both::trains_base<P, Exec>);
 }
+
+}  // namespace placement_test

@@ -12,6 +12,8 @@
 
 #include <algorithm>
 
+namespace several_test {
+
 namespace {
 
 using namespace dashi;
@@ -125,3 +127,5 @@ TEST_CASE("an adapter beyond the outputs of its map is refused", "[several]") {
   CHECK_THROWS_WITH(Map(shape, rows, {{Part{low_rank(1), "", 9, 4}}}),
                     Catch::Matchers::ContainsSubstring("outputs 9 to 13 of a map with 12"));
 }
+
+}  // namespace several_test

@@ -13,6 +13,8 @@
 
 #include <linear_fixture.hpp>
 
+namespace weight_decomposed_test {
+
 namespace {
 
 using namespace dashi;
@@ -204,3 +206,5 @@ TEST_CASE("DoRA in bf16 stays within its rounding of double", "[low_rank][bf16]"
   CHECK(largest > 0);
   CHECK(largest < 0.1);
 }
+
+}  // namespace weight_decomposed_test

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+namespace additive_dit_test {
+
 namespace {
 
 using namespace dashi;
@@ -117,3 +119,5 @@ TEST_CASE("a frozen map without adapters takes no part in backward", "[dit]") {
   CHECK(std::any_of(some.begin(), some.end(), [](double d) { return d != 0; }));
   CHECK(std::search(all.begin(), all.end(), some.begin(), some.begin() + 16) != all.end());
 }
+
+}  // namespace additive_dit_test

@@ -13,6 +13,8 @@
 
 #include "tiny_dit.hpp"
 
+namespace dit_adapters_test {
+
 namespace {
 
 using namespace dashi;
@@ -182,3 +184,5 @@ TEST_CASE("each sample of a factorised DiT has the weights of its class", "[dit]
   tailors.slice(0, 2).write(std::span<double const>(std::vector<double>(16, 3)));
   CHECK(dit.forward() != mixed);
 }
+
+}  // namespace dit_adapters_test

@@ -6,6 +6,8 @@
 
 #include "tiny_dit.hpp"
 
+namespace dit_low_rank_test {
+
 namespace {
 
 using namespace dashi;
@@ -143,3 +145,5 @@ TEMPLATE_TEST_CASE("a net with new adapters is its base", "[dit]", OnBranches, O
     REQUIRE(std::fabs(a[i] - b[i]) < 1e-13);
   }
 }
+
+}  // namespace dit_low_rank_test

@@ -11,6 +11,8 @@
 
 #include "tiny_dit.hpp"
 
+namespace dit_test {
+
 namespace {
 
 using namespace dashi;
@@ -216,3 +218,5 @@ TEST_CASE("a DiT refuses sizes that do not fit", "[dit]") {
                     ContainsSubstring("cannot be cut into patches of 4"));
   CHECK_THROWS_WITH(refused([](DitConfig& c) { c.width = 6; }), ContainsSubstring("multiple of 4"));
 }
+
+}  // namespace dit_test

@@ -53,10 +53,6 @@ struct AffineNet {
   }
 };
 
-}  // namespace backbone_denoiser_test
-
-using namespace backbone_denoiser_test;
-
 TEST_CASE("a backbone answers as a denoiser with its own memory") {
   static_assert(dashi::diffusion::require_backbone<AffineNet>());
   static_assert(
@@ -83,3 +79,5 @@ TEST_CASE("a backbone answers as a denoiser with its own memory") {
     CHECK(input(1, i) == 1.0F);
   }
 }
+
+}  // namespace backbone_denoiser_test

@@ -16,6 +16,8 @@
 #include "support/test_scalars.hpp"
 #include "unit/kernels_blocks/grid.hpp"
 
+namespace noise_test {
+
 namespace {
 
 using namespace dashi::diffusion;
@@ -182,3 +184,5 @@ TEST_CASE("a step that the process lacks gives NaN", "[q_sample]") {
 TEST_CASE("noise and noised samples have the same bits on any number of threads", "[noise]") {
   dashi::test::check_same_bits(NoiseBits{});
 }
+
+}  // namespace noise_test

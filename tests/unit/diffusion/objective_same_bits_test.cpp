@@ -7,6 +7,8 @@
 
 #include "objective_problem.hpp"
 
+namespace objective_same_bits_test {
+
 namespace {
 
 struct ObjectiveBits {
@@ -30,3 +32,5 @@ struct ObjectiveBits {
 TEST_CASE("losses have the same bits on any number of threads", "[objective]") {
   dashi::test::check_same_bits(ObjectiveBits{});
 }
+
+}  // namespace objective_same_bits_test

@@ -12,6 +12,8 @@
 
 #include "objective_problem.hpp"
 
+namespace objective_test {
+
 namespace {
 
 using namespace dashi::diffusion;
@@ -285,3 +287,5 @@ TEST_CASE("objectives refuse arrays that do not fit", "[objective]") {
                        dashi::PreconditionError,
                        MessageMatches(ContainsSubstring("sample_weight of denoising_loss")));
 }
+
+}  // namespace objective_test

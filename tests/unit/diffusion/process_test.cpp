@@ -13,6 +13,8 @@
 #include <numbers>
 #include <vector>
 
+namespace process_test {
+
 using namespace dashi::diffusion;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -137,3 +139,5 @@ TEST_CASE("A process refuses what is no schedule", "[diffusion]") {
   CHECK_THROWS_MATCHES(Process().alpha_cumprod(1000), dashi::PreconditionError,
                        MessageMatches(ContainsSubstring("step 1000 of a process of 1000")));
 }
+
+}  // namespace process_test

@@ -13,6 +13,8 @@
 #include "support/test_scalars.hpp"
 #include "unit/kernels_blocks/grid.hpp"
 
+namespace reconstruction_probe_test {
+
 namespace {
 
 using namespace dashi::diffusion;
@@ -132,3 +134,5 @@ TEST_CASE("a probe looks at 25 steps unless told others", "[probe]") {
   CHECK(steps.back() == 980);
   CHECK_THROWS_AS(ReconstructionProbe().points(), dashi::PreconditionError);
 }
+
+}  // namespace reconstruction_probe_test

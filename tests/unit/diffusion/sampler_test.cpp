@@ -17,6 +17,8 @@
 #include "support/test_scalars.hpp"
 #include "unit/kernels_blocks/grid.hpp"
 
+namespace sampler_test {
+
 namespace {
 
 using namespace dashi::diffusion;
@@ -314,3 +316,5 @@ TEST_CASE("sampling refuses what does not fit", "[sampler]") {
 TEST_CASE("samples are the same on any number of threads", "[sampler]") {
   dashi::test::check_same_bits(SampleBits{});
 }
+
+}  // namespace sampler_test

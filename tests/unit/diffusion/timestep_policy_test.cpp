@@ -20,6 +20,8 @@
 #include "support/test_scalars.hpp"
 #include "unit/kernels_blocks/grid.hpp"
 
+namespace timestep_policy_test {
+
 namespace {
 
 using namespace dashi::diffusion;
@@ -188,3 +190,5 @@ TEST_CASE("a policy that draws nothing or no number is refused", "[timestep_poli
 TEST_CASE("drawn steps are the same on any number of threads", "[timestep_policy]") {
   dashi::test::check_same_bits(StepBits{});
 }
+
+}  // namespace timestep_policy_test

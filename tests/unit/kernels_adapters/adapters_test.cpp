@@ -13,6 +13,8 @@
 
 #include <vector>
 
+namespace adapters_test {
+
 using namespace dashi;
 using namespace dashi::test;
 using kernels::AccumulatorOf;
@@ -153,3 +155,5 @@ TEST_CASE("adapters name extents that do not match", "[adapters]") {
   auto const gamma = space_vector<float, Exec>(HostMatrix(1, 3));
   CHECK_THROWS_AS(kernels::scale_bias<float>(ctx, gamma, {}, y.view()), PreconditionError);
 }
+
+}  // namespace adapters_test

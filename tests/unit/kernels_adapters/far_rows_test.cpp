@@ -9,6 +9,8 @@
 
 #include <sys/mman.h>
 
+namespace far_rows_test {
+
 using namespace dashi;
 using namespace dashi::test;
 
@@ -103,3 +105,5 @@ TEST_CASE("adapter kernels reach rows beyond 2^31 elements", "[adapters]") {
   }
   CHECK(distance(y.get(), scaled) <= bound<float>(1));
 }
+
+}  // namespace far_rows_test

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+namespace finite_differences_test {
+
 using namespace dashi;
 using namespace dashi::test;
 
@@ -122,3 +124,5 @@ TEST_CASE("gradients of scale and bias are finite differences", "[adapters]") {
   check_gradient(loss, gamma, host_vector(dgamma));
   check_gradient(loss, bias, host_vector(dbias));
 }
+
+}  // namespace finite_differences_test

@@ -12,6 +12,8 @@
 #include <limits>
 #include <vector>
 
+namespace gated_svd_factorise_test {
+
 using namespace dashi;
 using namespace dashi::test;
 
@@ -93,3 +95,5 @@ TEST_CASE("a weight with NaN or of too large a rank is refused", "[gated_svd]") 
   targets = {too_large.target()};
   CHECK_THROWS_AS((kernels::gated_svd_factorise<float, Exec>(ctx, targets)), PreconditionError);
 }
+
+}  // namespace gated_svd_factorise_test

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <vector>
 
+namespace gated_svd_test {
+
 using namespace dashi;
 using namespace dashi::test;
 using kernels::AccumulatorOf;
@@ -325,3 +327,5 @@ TEST_CASE("few active tailors are grouped, many masked", "[gated_svd]") {
   CHECK(kernels::plan_gates(blocks, few, 11) == kernels::GatePath::grouped);
   CHECK(kernels::plan_gates(blocks, many, 11) == kernels::GatePath::masked);
 }
+
+}  // namespace gated_svd_test

@@ -12,6 +12,8 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
+namespace kronecker_laws_test {
+
 using namespace dashi;
 using namespace dashi::test;
 using kernels::KroneckerPath;
@@ -317,3 +319,5 @@ TEST_CASE("extents of Kronecker products that do not match are named", "[kroneck
                   PreconditionError);
   CHECK_THROWS_AS(kernels::kronecker_fuse(ctx, 1, a.view(), b.view(), w.view()), PreconditionError);
 }
+
+}  // namespace kronecker_laws_test

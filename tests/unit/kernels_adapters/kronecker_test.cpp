@@ -9,6 +9,8 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
+namespace kronecker_test {
+
 using namespace dashi;
 using namespace dashi::test;
 using kernels::KroneckerPath;
@@ -138,3 +140,5 @@ TEST_CASE("Kronecker products in Float16 and by the portable provider", "[kronec
   check_everything<Portable, float>();
 }
 #endif
+
+}  // namespace kronecker_test

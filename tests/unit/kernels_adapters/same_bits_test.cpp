@@ -14,6 +14,8 @@
 
 #include <vector>
 
+namespace same_bits_test {
+
 #if defined(KOKKOS_ENABLE_OPENMP) && defined(KOKKOS_ENABLE_SERIAL)
 
 using namespace dashi;
@@ -115,3 +117,5 @@ TEST_CASE("threads change no bit of adapter kernels", "[adapters]") {
 }
 
 #endif
+
+}  // namespace same_bits_test

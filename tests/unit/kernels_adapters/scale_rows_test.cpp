@@ -9,6 +9,8 @@
 
 #include "adapters_fixture.hpp"
 
+namespace scale_rows_test {
+
 namespace {
 
 using namespace dashi;
@@ -52,3 +54,5 @@ TEST_CASE("scale_rows refuses a scale of another length", "[scale_rows]") {
   CHECK_THROWS_WITH(kernels::scale_rows<float>(ctx, scale, w.view()),
                     Catch::Matchers::ContainsSubstring("scale has 4 elements, expected 3"));
 }
+
+}  // namespace scale_rows_test

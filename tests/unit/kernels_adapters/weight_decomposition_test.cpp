@@ -9,6 +9,8 @@
 
 #include "adapters_fixture.hpp"
 
+namespace weight_decomposition_test {
+
 namespace {
 
 using namespace dashi;
@@ -107,3 +109,5 @@ TEST_CASE("row_norms refuses norms of another length", "[weight_decomposition]")
   CHECK_THROWS_WITH(kernels::row_norms<float>(ctx, w.view(), norms),
                     Catch::Matchers::ContainsSubstring("norms has 4 elements, expected 3"));
 }
+
+}  // namespace weight_decomposition_test

@@ -10,6 +10,8 @@
 
 #include "grid.hpp"
 
+namespace activation_test {
+
 namespace {
 
 using dashi::Index;
@@ -183,3 +185,5 @@ TEST_CASE("activations refuse extents that do not match", "[activation]") {
   CHECK_THROWS_AS(dashi::kernels::activate<Silu>(ctx, x.view(), y.vector(), x.view()),
                   dashi::PreconditionError);
 }
+
+}  // namespace activation_test

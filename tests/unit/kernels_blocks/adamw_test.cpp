@@ -9,6 +9,8 @@
 
 #include "grid.hpp"
 
+namespace adamw_test {
+
 namespace {
 
 using dashi::Index;
@@ -263,3 +265,5 @@ TEST_CASE("AdamW refuses tensors whose state does not fit, a step 0 and betas th
   adamw.step(ctx, none, 1);
   ctx.fence();
 }
+
+}  // namespace adamw_test

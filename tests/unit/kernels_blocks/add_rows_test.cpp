@@ -9,6 +9,8 @@
 
 #include "grid.hpp"
 
+namespace add_rows_test {
+
 namespace {
 
 using dashi::Index;
@@ -62,3 +64,5 @@ TEST_CASE("add_rows refuses extents that do not fit", "[add_rows]") {
   CHECK_THROWS_WITH(dashi::kernels::add_rows(ctx, Grid<float, Exec>(0, 4).view(), x.view()),
                     ContainsSubstring("x is 0 x 4"));
 }
+
+}  // namespace add_rows_test

@@ -7,6 +7,8 @@
 
 #include "grid.hpp"
 
+namespace attention_test {
+
 namespace {
 
 using dashi::Index;
@@ -341,3 +343,5 @@ TEST_CASE("attention leaves the gaps between rows alone and refuses what does no
   Problem<float, Exec> wide({1, 2, 1, 129});
   CHECK_THROWS_AS(dashi::kernels::attention(ctx, wide.forward()), dashi::PreconditionError);
 }
+
+}  // namespace attention_test

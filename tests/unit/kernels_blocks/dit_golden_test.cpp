@@ -16,6 +16,8 @@
 
 #include "grid.hpp"
 
+namespace dit_golden_test {
+
 namespace {
 
 using dashi::Index;
@@ -231,3 +233,5 @@ TEST_CASE("the kernels give the original DiT's embeddings and images", "[dit]") 
   CHECK(relative_error(images, net.data.io("f64.out", grid.image_size()), net.m.samples,
                        grid.image_size()) == 0);
 }
+
+}  // namespace dit_golden_test

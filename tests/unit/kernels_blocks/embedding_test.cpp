@@ -11,6 +11,8 @@
 
 #include "grid.hpp"
 
+namespace embedding_test {
+
 namespace {
 
 using dashi::Index;
@@ -204,3 +206,5 @@ TEMPLATE_TEST_CASE("timesteps become cosines and sines of falling frequencies", 
     }
   }
 }
+
+}  // namespace embedding_test

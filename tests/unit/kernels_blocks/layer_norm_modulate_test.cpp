@@ -9,6 +9,8 @@
 
 #include "grid.hpp"
 
+namespace layer_norm_modulate_test {
+
 namespace {
 
 using dashi::Index;
@@ -408,3 +410,5 @@ TEST_CASE("layer norm refuses extents that do not match", "[layer_norm]") {
   a.rows_per_sample = 4;
   CHECK_THROWS_AS(dashi::kernels::layer_norm_modulate(ctx, a), dashi::PreconditionError);
 }
+
+}  // namespace layer_norm_modulate_test

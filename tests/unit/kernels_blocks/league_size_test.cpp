@@ -7,6 +7,8 @@
 
 #include <limits>
 
+namespace league_size_test {
+
 namespace {
 
 using dashi::Index;
@@ -32,3 +34,5 @@ TEST_CASE("more teams than a launch has are refused before anything is read", "[
   CHECK_THROWS_AS(detail::layer_norm_modulate_adjoint_by_teams(Exec(), adjoint, {}),
                   dashi::PreconditionError);
 }
+
+}  // namespace league_size_test

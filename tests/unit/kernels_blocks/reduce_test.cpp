@@ -10,6 +10,8 @@
 
 #include "grid.hpp"
 
+namespace reduce_test {
+
 namespace {
 
 using dashi::Index;
@@ -176,3 +178,5 @@ TEST_CASE("tasks and rows beyond 2^31 elements are found", "[reduce]") {
   auto const address = reinterpret_cast<std::uintptr_t>(rows.row(1));
   CHECK(address - base == std::uintptr_t{1} << 36);
 }
+
+}  // namespace reduce_test

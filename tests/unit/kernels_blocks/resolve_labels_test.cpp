@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+namespace resolve_labels_test {
+
 namespace {
 
 using Exec = Kokkos::DefaultExecutionSpace;
@@ -43,3 +45,5 @@ TEST_CASE("dropped and unknown labels become that of no class", "[embedding]") {
   CHECK(resolved({-1, 6, 1000, 2}, {}) == Labels{5, 5, 5, 2});
   CHECK(resolved({}, {}).empty());
 }
+
+}  // namespace resolve_labels_test

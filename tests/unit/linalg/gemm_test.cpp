@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+namespace gemm_test {
+
 using namespace dashi;
 using namespace dashi::test;
 using linalg::Activation;
@@ -382,3 +384,5 @@ TEMPLATE_LIST_TEST_CASE("rows beyond 2^31 elements are found", "[linalg]", Place
   CHECK(c(0, 0) == 6);
   CHECK(c(1, 0) == 10);
 }
+
+}  // namespace gemm_test

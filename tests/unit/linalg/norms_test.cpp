@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+namespace norms_test {
+
 using namespace dashi;
 using namespace dashi::test;
 
@@ -203,3 +205,5 @@ TEMPLATE_LIST_TEST_CASE("describe says what computes", "[linalg]", Places) {
   CHECK_FALSE(text.empty());
   CHECK(text.find('\n') == std::string::npos);
 }
+
+}  // namespace norms_test

@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+namespace svd_test {
+
 using namespace dashi;
 using namespace dashi::test;
 
@@ -503,3 +505,5 @@ TEST_CASE("portable decompositions have the same bits for any number of threads"
   }
 }
 #endif
+
+}  // namespace svd_test
