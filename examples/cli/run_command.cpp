@@ -185,17 +185,20 @@ CommandResult run_command(std::vector<std::string> words, bool show_errors) {
   }
   pid_t child = 0;
   if (result.start_error == 0) {
-    result.start_error =
-        SpawnAttributes(output.writer.get(), errors.writer.get()).spawn(child, arguments.data());
+    SpawnAttributes const attributes(output.writer.get(), errors.writer.get());
+    child = start_child([&] {
+      pid_t started = 0;
+      result.start_error = attributes.spawn(started, arguments.data());
+      return result.start_error == 0 ? started : 0;
+    });
   }
   if (result.start_error != 0) {
     return result;
   }
   output.writer = FileDescriptor();
   errors.writer = FileDescriptor();
-  end_with_us(child);
   wait_for(child, output.reader.get(), errors.reader.get(), show_errors, result);
-  end_with_us(0);
+  child_has_ended();
   return result;
 }
 

@@ -30,6 +30,7 @@ constexpr std::chrono::seconds longest_commit{30};
 std::mutex mutex;
 std::set<std::filesystem::path> directories;  // guarded by mutex
 std::filesystem::path folder_of_candidates;   // guarded by mutex
+std::mutex start_of_child;  // held from before a child is there until running_child names it
 std::atomic<pid_t> running_child{0};
 std::atomic<bool> ending{false};
 std::atomic<bool> first_asks{false};
@@ -91,8 +92,11 @@ void wait_for_signal() {
   } while (only_asks(signal));
   {
     ending = true;
-    if (pid_t const child = running_child; child > 0) {
-      ::kill(child, SIGTERM);
+    {
+      std::scoped_lock const lock(start_of_child);
+      if (pid_t const child = running_child; child > 0) {
+        ::kill(child, SIGTERM);
+      }
     }
     // Files that are being replaced have their old or new names back before the process ends.
     dashi::io::CommitSection::close(longest_commit);
@@ -109,6 +113,12 @@ void wait_for_signal() {
   ::signal(signal, SIG_DFL);
   ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
   ::raise(signal);
+}
+
+void wait_if_ending() noexcept {
+  while (ending) {
+    ::pause();
+  }
 }
 
 }  // namespace
@@ -167,11 +177,20 @@ void remove_folder_after_signal(std::filesystem::path const& folder) {
   folder_of_candidates = folder;
 }
 
-void end_with_us(pid_t child) noexcept {
-  running_child = child;
-  while (ending) {
-    ::pause();
+pid_t start_child(std::function<pid_t()> const& spawn) {
+  {
+    std::scoped_lock const lock(start_of_child);
+    if (!ending) {
+      return running_child = spawn();
+    }
   }
+  wait_if_ending();
+  return 0;
+}
+
+void child_has_ended() noexcept {
+  running_child = 0;
+  wait_if_ending();
 }
 
 void end_like_child(int signal) noexcept {
@@ -180,7 +199,7 @@ void end_like_child(int signal) noexcept {
   for (int i = 0; i < most_waits && !ending; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  end_with_us(0);
+  wait_if_ending();
 }
 
 }  // namespace cli

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <functional>
 
 namespace cli {
 
@@ -26,9 +27,13 @@ bool stop_asked() noexcept;
 /// The same signals also remove this folder and what is in it.
 void remove_folder_after_signal(std::filesystem::path const& folder);
 
-/// The same signals also end this child; 0 for none. Does not return when such a signal has come:
-/// the child's end is then no news.
-void end_with_us(pid_t child) noexcept;
+/// Starts a child that the same signals also end, however soon they come. `spawn` returns the
+/// child's process, or 0 when there is none. Does not return once such a signal has come.
+pid_t start_child(std::function<pid_t()> const& spawn);
+
+/// The child has been waited for. Does not return when such a signal has come: the child's end is
+/// then no news.
+void child_has_ended() noexcept;
 
 /// For a child that died of a signal meant for both, such as Ctrl-C: sends it to this process as
 /// well. Returns when this process ignores it.

@@ -46,12 +46,40 @@ extern "C" int renameat(int from, char const* old_name, int to, char const* new_
 }
 """
 
+# A child that runs long before its parent goes on.
+SLOW_SPAWN = r"""
+#include <dlfcn.h>
+#include <spawn.h>
+#include <unistd.h>
+extern "C" int posix_spawnp(pid_t* child, char const* file, posix_spawn_file_actions_t const* actions,
+                            posix_spawnattr_t const* attributes, char* const* arguments, char* const* variables) {
+  auto const spawn = reinterpret_cast<decltype(&posix_spawnp)>(dlsym(RTLD_NEXT, "posix_spawnp"));
+  int const error = spawn(child, file, actions, attributes, arguments, variables);
+  usleep(500'000);
+  return error;
+}
+"""
+
 
 class Interrupt(ProgramCase):
     def setUp(self):
         super().setUp()
         for name in "abcd":
             write_safetensors(self.path(name), {"w": ("F16", [BYTES // 2], name.encode() * BYTES)})
+
+    def shim(self, source):
+        """The environment in which these functions stand before the system's."""
+        self.path("shim.cpp").write_text(source)
+        subprocess.run([os.environ["DASHI_CXX"], "-shared", "-fPIC", "-o", "shim.so", "shim.cpp"], cwd=self.folder,
+                       check=True)
+        return {"LD_PRELOAD": str(self.path("shim.so"))}
+
+    def greedy(self, score, **environment):
+        """A greedy soup of two, scored by a script that names its process in the file "pid" before it sleeps."""
+        self.path("score").write_text(score)
+        self.path("score").chmod(0o755)
+        return self.start([self.program, "merge", "--method", "greedy", "--model", "a", "--model", "b", "--out", "out",
+                           "--score", "./score {}"], **environment)
 
     def command(self, *options):
         models = [option for name in "abcd" for option in ("--model", name)]
@@ -81,13 +109,11 @@ class Interrupt(ProgramCase):
 
     @unittest.skipUnless("DASHI_CXX" in os.environ, "no compiler named")
     def test_hidden_temporary_files_go_too(self):
-        self.path("shim.cpp").write_text(SHIM)
-        subprocess.run([os.environ["DASHI_CXX"], "-shared", "-fPIC", "-o", "shim.so", "shim.cpp"], cwd=self.folder,
-                       check=True)
+        shim = self.shim(SHIM)
         before = set(os.listdir(self.folder))
         seen = 0
         for number in (signal.SIGINT, signal.SIGTERM) * 3:
-            process = self.start(self.command(), LD_PRELOAD=str(self.path("shim.so")))
+            process = self.start(self.command(), **shim)
             until = time.monotonic() + 30
             while process.poll() is None and set(os.listdir(self.folder)) == before:
                 self.assertLess(time.monotonic(), until)
@@ -103,16 +129,14 @@ class Interrupt(ProgramCase):
 
     @unittest.skipUnless("DASHI_CXX" in os.environ, "no compiler named")
     def test_a_set_is_replaced_to_the_end(self):
-        self.path("shim.cpp").write_text(SIGNAL_AT_RENAME)
-        subprocess.run([os.environ["DASHI_CXX"], "-shared", "-fPIC", "-o", "shim.so", "shim.cpp"], cwd=self.folder,
-                       check=True)
+        shim = self.shim(SIGNAL_AT_RENAME)
         self.path("set").mkdir()
         for name in "ab":
             write_safetensors(self.path(name), {key: ("U8", [64], name.encode() * 64) for key in "xyz"})
         command = [self.program, "reshard", "--shard-size", "100", "--force"]
         subprocess.run([*command, "a", "set/m.safetensors"], cwd=self.folder, check=True, capture_output=True)
         names = set(os.listdir(self.path("set")))
-        process = self.start([*command, "b", "set/m.safetensors"], LD_PRELOAD=str(self.path("shim.so")))
+        process = self.start([*command, "b", "set/m.safetensors"], **shim)
         process.communicate(timeout=60)
         self.assertIn(process.returncode, (0, -signal.SIGTERM))  # the work may be done before the process ends
         self.assertEqual(set(os.listdir(self.path("set"))), names)
@@ -127,33 +151,33 @@ class Interrupt(ProgramCase):
         self.assertEqual(process.wait(timeout=30), 0)
         self.assertTrue(self.path("out").exists())
 
-    def test_a_running_score_command_ends_too(self):
-        self.path("score").write_text("#!/bin/sh\necho $$ > pid\nexec sleep 300\n")
-        self.path("score").chmod(0o755)
-        before = set(os.listdir(self.folder)) | {"pid"}
-        process = self.start([self.program, "merge", "--method", "greedy", "--model", "a", "--model", "b", "--out", "out",
-                              "--score", "./score {}"])
+    def assert_ends(self, process, before, number):
         self.wait_for("pid")
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.communicate(timeout=30)
-        self.assertEqual(process.returncode, -signal.SIGTERM)
-        self.assertEqual(set(os.listdir(self.folder)), before)
+        self.assertEqual(process.returncode, -number)
+        self.assertEqual(set(os.listdir(self.folder)), before | {"score", "pid"})
         self.assert_gone(int(self.path("pid").read_text()))
+
+    def test_a_running_score_command_ends_too(self):
+        before = set(os.listdir(self.folder))
+        process = self.greedy("#!/bin/sh\necho $$ > pid\nexec sleep 300\n")
+        self.assert_ends(process, before, signal.SIGTERM)
+
+    @unittest.skipUnless("DASHI_CXX" in os.environ, "no compiler named")
+    def test_a_score_command_ends_that_has_hardly_begun(self):
+        shim = self.shim(SLOW_SPAWN)
+        before = set(os.listdir(self.folder))
+        process = self.greedy("#!/bin/sh\necho $$ > pid\nexec sleep 300\n", **shim)
+        self.assert_ends(process, before, signal.SIGTERM)
 
     def test_candidates_of_a_greedy_soup_are_removed(self):
         # The own scores come at once; the command sleeps when it gets the candidate.
-        self.path("score").write_text('#!/bin/sh\ncase "$1" in *candidate*) echo $$ > pid; exec sleep 300;; esac\necho 1\n')
-        self.path("score").chmod(0o755)
-        before = set(os.listdir(self.folder)) | {"pid"}
-        process = self.start([self.program, "merge", "--method", "greedy", "--model", "a", "--model", "b", "--out", "out",
-                              "--score", "./score {}"])
+        before = set(os.listdir(self.folder))
+        process = self.greedy('#!/bin/sh\ncase "$1" in *candidate*) echo $$ > pid; exec sleep 300;; esac\necho 1\n')
         self.wait_for("pid")
         self.assertEqual(len([n for n in os.listdir(self.folder) if n.startswith(".dashi-")]), 1)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-        self.assertEqual(process.returncode, -signal.SIGINT)
-        self.assertEqual(set(os.listdir(self.folder)), before)
-        self.assert_gone(int(self.path("pid").read_text()))
+        self.assert_ends(process, before, signal.SIGINT)
 
     def wait_for(self, name):
         until = time.monotonic() + 30
