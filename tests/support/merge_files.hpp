@@ -21,6 +21,12 @@
 
 namespace dashi::test {
 
+/// Removed with what is in it.
+struct TestFolder {
+  merging::PrivateFolder folder{std::filesystem::temp_directory_path()};
+  std::filesystem::path operator/(std::string const& name) const { return folder.path() / name; }
+};
+
 /// A tensor of a test checkpoint.
 struct FileTensor {
   std::string name;

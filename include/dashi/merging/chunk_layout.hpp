@@ -6,8 +6,8 @@
 #include <dashi/io/dtype.hpp>
 #include <dashi/merging/buffer_stack.hpp>
 #include <dashi/merging/chunk_pool.hpp>
-#include <dashi/merging/match_members.hpp>
 #include <dashi/merging/mean_options.hpp>
+#include <dashi/merging/planned_tensor.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -52,9 +52,9 @@ struct ChunkLayout {
 /// Dtype in which the values of all sources are held: theirs when they agree, else the smallest
 /// that holds each exactly.
 inline io::Dtype common_dtype(PlannedTensor const& tensor) {
-  io::Dtype common = tensor.sources.front()->info.dtype;
+  io::Dtype common = tensor.like().dtype;
   for (io::TensorRef const* ref : tensor.sources) {
-    if (ref->info.dtype != common) {
+    if (ref != nullptr && ref->info.dtype != common) {
       bool const f64 = ref->info.dtype == io::Dtype::f64 || common == io::Dtype::f64;
       common = f64 ? io::Dtype::f64 : io::Dtype::f32;
     }
@@ -69,7 +69,7 @@ inline std::uint64_t unit_bytes(bool averaged, io::Dtype dtype) {
 
 /// Units of a piece's count in a tensor.
 inline std::uint64_t units(PlannedTensor const& tensor) {
-  return tensor.averaged ? tensor.elements() : tensor.sources.front()->info.bytes();
+  return tensor.averaged ? tensor.elements() : tensor.like().bytes();
 }
 
 /// Dtype in which a pass holds the values of a tensor that is averaged.
@@ -82,7 +82,9 @@ inline io::Dtype held_dtype(PlannedTensor const& tensor, bool as_double) {
 inline std::uint64_t stored_bytes(PlannedTensor const& tensor, io::Dtype held) {
   std::uint64_t widest = 0;
   for (io::TensorRef const* ref : tensor.sources) {
-    widest = ref->info.dtype == held ? widest : std::max(widest, unit_bytes(true, ref->info.dtype));
+    if (ref != nullptr && ref->info.dtype != held) {
+      widest = std::max(widest, unit_bytes(true, ref->info.dtype));
+    }
   }
   return widest;
 }
@@ -95,6 +97,17 @@ inline std::uint64_t cost_per_unit(PlannedTensor const& tensor, bool as_double) 
   io::Dtype const held = held_dtype(tensor, as_double);
   return unit_bytes(true, held) * tensor.sources.size() + stored_bytes(tensor, held) +
          unit_bytes(true, tensor.dtype) + (as_double ? 8 : 0) /* the strategy's result */;
+}
+
+/// Whether two tensors may share a segment: read, held and computed in one go.
+inline bool alike(PlannedTensor const& a, PlannedTensor const& b) {
+  auto const same = [&](io::TensorRef const* x, io::TensorRef const* y) {
+    return (x == nullptr) == (y == nullptr) &&
+           (x == nullptr || !a.averaged || x->info.dtype == y->info.dtype);
+  };
+  return a.averaged == b.averaged && a.weights == b.weights &&
+         (!a.averaged || a.dtype == b.dtype) &&
+         std::equal(a.sources.begin(), a.sources.end(), b.sources.begin(), same);
 }
 
 /// Room lost to alignment in one segment.
@@ -144,12 +157,6 @@ inline ChunkLayout lay_out_chunks(std::span<PlannedTensor const> tensors, std::s
 
   std::uint64_t used = 0;  // of the open chunk
   PlannedTensor const* previous = nullptr;
-  auto const alike = [](PlannedTensor const& a, PlannedTensor const& b) {
-    return a.averaged == b.averaged && (!a.averaged || a.dtype == b.dtype) &&
-           (!a.averaged ||
-            std::equal(a.sources.begin(), a.sources.end(), b.sources.begin(),
-                       [](auto* x, auto* y) { return x->info.dtype == y->info.dtype; }));
-  };
   out.last_chunk.resize(tensors.size());
   for (std::size_t t = 0; t < tensors.size(); ++t) {
     PlannedTensor const& tensor = tensors[t];

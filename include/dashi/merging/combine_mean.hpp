@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/core/error.hpp>
+#include <dashi/io/listing.hpp>
 #include <dashi/kernels/exact_mean.hpp>
 #include <dashi/kernels/mean_report.hpp>
 #include <dashi/kernels/mean_weights.hpp>
 #include <dashi/merging/finite_values.hpp>
 #include <dashi/merging/mean_options.hpp>
+#include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/typed_values.hpp>
 
 #include <Kokkos_Core.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -25,8 +30,23 @@ public:
   static constexpr bool as_double = false;
   static constexpr bool by_tensor = false;
 
-  CombineMean(kernels::MeanWeights weights, NonfinitePolicy nonfinite)
-      : weights_(std::move(weights)), checks_idle_(nonfinite == NonfinitePolicy::error) {}
+  /// UsageError when the weights of some tensor have a total that is not positive or too large.
+  explicit CombineMean(MergePlan const& plan)
+      : checks_idle_(plan.options.nonfinite == NonfinitePolicy::error) {
+    for (std::size_t set = 0; set < plan.weights.size(); ++set) {
+      try {
+        parts_.push_back(part_of(plan.weights[set]));
+      } catch (UsageError const& error) {
+        auto const tensor = std::find_if(plan.tensors.begin(), plan.tensors.end(),
+                                         [&](PlannedTensor const& t) { return t.weights == set; });
+        Diagnosis diagnosis = error.diagnosis();
+        if (plan.weights.size() > 1) {
+          diagnosis.place += " of tensor " + io::in_quotes(tensor->name);
+        }
+        throw UsageError(diagnosis);
+      }
+    }
+  }
 
   kernels::MeanReport operator()(WorkerContext& ctx, Values const& values) const {
     kernels::MeanReport report = with_type(values.held_as, [&]<class In>() {
@@ -35,9 +55,10 @@ public:
     });
     std::uint64_t const bytes =
         values.count * static_cast<std::uint64_t>(io::bits(values.held_as)) / 8;
-    for (std::size_t m = 0; checks_idle_ && m < values.held.size(); ++m) {
-      std::span const held(values.held[m], static_cast<std::size_t>(bytes));
-      if (weights_.values()[m] == 0 && !all_finite(values.held_as, held)) {
+    Part const& part = parts_[values.tensor->weights];
+    for (std::size_t i = 0; checks_idle_ && i < part.members.size(); ++i) {
+      std::span const held(values.held[part.members[i]], static_cast<std::size_t>(bytes));
+      if (part.weights->values()[i] == 0 && !all_finite(values.held_as, held)) {
         report += count_nonfinite(values.held_as, held);
       }
     }
@@ -45,19 +66,39 @@ public:
   }
 
 private:
+  /// Who takes part in the tensors of one set of weights, and with which.
+  struct Part {
+    std::vector<std::size_t> members;
+    std::optional<kernels::MeanWeights> weights;
+  };
+
+  static Part part_of(MemberWeights const& set) {
+    Part part;
+    std::vector<DecimalWeight> weights;
+    for (std::size_t m = 0; m < set.size(); ++m) {
+      if (set[m]) {
+        part.members.push_back(m);
+        weights.push_back(*set[m]);
+      }
+    }
+    part.weights.emplace(to_integers(weights).values);
+    return part;
+  }
+
   template <class In, class Out>
   kernels::MeanReport mean(WorkerContext& ctx, Values const& values) const {
     std::vector<VectorOf<In const, Kokkos::Serial>> members;
-    members.reserve(values.held.size());
-    for (std::byte const* held : values.held) {
-      members.push_back(values_of<In const>(held, values.count));
+    Part const& part = parts_[values.tensor->weights];
+    members.reserve(part.members.size());
+    for (std::size_t const m : part.members) {
+      members.push_back(values_of<In const>(values.held[m], values.count));
     }
     return kernels::exact_mean<In, Out>(
-        ctx, weights_, std::span<VectorOf<In const, Kokkos::Serial> const>(members),
+        ctx, *part.weights, std::span<VectorOf<In const, Kokkos::Serial> const>(members),
         values_of<Out>(values.out, values.count));
   }
 
-  kernels::MeanWeights weights_;
+  std::vector<Part> parts_;  // by PlannedTensor::weights
   bool checks_idle_;
 };
 

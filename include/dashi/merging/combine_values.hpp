@@ -30,24 +30,27 @@ public:
   static constexpr bool by_tensor = true;
 
   CombineValues(Strategy const& strategy, MergePlan const& plan)
-      : strategy_(&strategy), members_(plan.members) {
-    for (std::size_t m = 0; m < members_; ++m) {
-      weights_.push_back(approximate(plan.sources[m].weight));
-    }
-  }
+      : strategy_(&strategy), members_(plan.members), weights_(plan.weights) {}
 
   kernels::MeanReport operator()(WorkerContext&, Values const& values) const {
     std::vector<std::span<double const>> sources;
     kernels::MeanReport report;
-    for (std::byte const* held : values.held) {
-      sources.emplace_back(reinterpret_cast<double const*>(held), values.count);
+    std::vector<double> weights;
+    for (std::size_t s = 0; s < values.held.size(); ++s) {
+      if (values.held[s] == nullptr) {
+        continue;
+      }
+      sources.emplace_back(reinterpret_cast<double const*>(values.held[s]), values.count);
       count_nonfinite(sources.back(), report);
+      if (s < members_) {
+        weights.push_back(approximate(*weights_[values.tensor->weights][s]));
+      }
     }
     std::span<double> const result(values.result, values.count);
     strategy_->merge(
         MergeInput(values.tensor->name, values.tensor->shape, values.first,
-                   std::span(sources).first(members_), weights_,
-                   sources.size() > members_ ? sources.back() : std::span<double const>()),
+                   std::span(sources).first(weights.size()), weights,
+                   sources.size() > weights.size() ? sources.back() : std::span<double const>()),
         result);
     with_type(values.tensor->dtype, [&]<class Out>() {
       Out* const out = reinterpret_cast<Out*>(values.out);
@@ -87,7 +90,7 @@ private:
 
   Strategy const* strategy_;
   std::size_t members_;
-  std::vector<double> weights_;
+  std::vector<MemberWeights> weights_;
 };
 
 }  // namespace dashi::merging

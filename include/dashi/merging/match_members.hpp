@@ -8,6 +8,7 @@
 #include <dashi/merging/alpha_scalar.hpp>
 #include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/member.hpp>
+#include <dashi/merging/planned_tensor.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -20,18 +21,6 @@
 #include <vector>
 
 namespace dashi::merging {
-
-/// One tensor of the merged checkpoint and where it comes from.
-struct PlannedTensor {
-  std::string name;
-  io::Dtype dtype = io::Dtype::f32;  ///< in the merged checkpoint
-  std::vector<std::uint64_t> shape{};
-  bool averaged = false;  ///< else copied, and the same in all members
-  std::vector<io::TensorRef const*>
-      sources{};  ///< one a member, in their order; owned by checkpoints
-
-  std::uint64_t elements() const noexcept { return sources.front()->info.elements(); }
-};
 
 namespace detail {
 
@@ -84,7 +73,8 @@ inline void expect_all(MergeMember const& member, NamedTensors const& mine,
                                 (missing.size() == 1 ? " tensor" : " tensors") +
                                 " that other members have: " + io::listing(missing),
                        .expected = "the same tensors in all members",
-                       .advice = "merge checkpoints of one architecture, or map the names"});
+                       .advice = "merge checkpoints of one architecture, map the names, or say "
+                                 "what stands for them (dashi merge --on-missing)"});
   }
 }
 
@@ -99,44 +89,76 @@ inline void expect_all(MergeMember const& member, NamedTensors const& mine,
                      .advice = std::move(advice)});
 }
 
+/// Refuses a tensor that some source lacks and nothing can stand for.
+inline void expect_substitute(PlannedTensor const& tensor, std::span<MergeMember const> sources,
+                              std::size_t members, OnMissing policy) {
+  auto const lacks = [&](std::size_t s) { return tensor.sources[s] == nullptr; };
+  std::size_t m = 0;
+  while (m < members && !lacks(m)) {
+    ++m;
+  }
+  if (m == members) {
+    return;
+  }
+  if (policy == OnMissing::skip && tensor.first_source() == members) {
+    fail_tensor(sources[members], "missing-tensor", tensor, "is in the base alone",
+                "every tensor in at least one member", "merge with --on-missing=keep-base");
+  }
+  if (policy == OnMissing::zero && !io::is_averaged(tensor.like().dtype)) {
+    fail_tensor(sources[m], "missing-tensor", tensor,
+                "is missing, and " + std::string(io::name(tensor.like().dtype)) + " in " +
+                    sources[tensor.first_source()].checkpoint->path().string(),
+                "F16, BF16, F32 or F64 where zeros stand for a tensor",
+                "merge with --on-missing=skip");
+  }
+  if (policy == OnMissing::keep_base && lacks(members)) {
+    fail_tensor(sources[m], "missing-tensor", tensor, "is missing, in the base too",
+                "every tensor in all members or in the base",
+                "give the base that has it, or --on-missing=skip or zero");
+  }
+}
+
 inline void match_shapes(PlannedTensor& tensor, std::span<MergeMember const> members) {
-  tensor.shape = tensor.sources[0]->info.shape;
-  for (std::size_t m = 1; m < tensor.sources.size(); ++m) {
-    std::vector<std::uint64_t> const& shape = tensor.sources[m]->info.shape;
-    if (shape == tensor.sources[0]->info.shape) {
+  std::size_t const first = tensor.first_source();
+  std::vector<std::uint64_t> const& expected = tensor.sources[first]->info.shape;
+  tensor.shape = expected;
+  for (std::size_t m = first + 1; m < tensor.sources.size(); ++m) {
+    if (tensor.sources[m] == nullptr || tensor.sources[m]->info.shape == expected) {
       continue;
     }
+    std::vector<std::uint64_t> const& shape = tensor.sources[m]->info.shape;
     if (is_alpha_scalar(tensor.name, shape) && is_alpha_scalar(tensor.name, tensor.shape)) {
       tensor.shape.clear();  // whatever the order of the members
       continue;
     }
     fail_tensor(members[m], "shape-mismatch", tensor, "has shape " + io::shape_text(shape),
-                io::shape_text(tensor.sources[0]->info.shape) + " as in " +
-                    members[0].checkpoint->path().string(),
+                io::shape_text(expected) + " as in " + members[first].checkpoint->path().string(),
                 "shapes must be equal, nothing is broadcast or transposed");
   }
 }
 
 inline void match_dtypes(PlannedTensor& tensor, std::span<MergeMember const> members,
                          MergeOptions const& options) {
-  io::Dtype const first = tensor.sources[0]->info.dtype;
+  std::size_t const from = tensor.first_source();
+  io::Dtype const first = tensor.sources[from]->info.dtype;
   tensor.averaged = io::is_averaged(first);
   bool mixed = false;
-  for (std::size_t m = 1; m < tensor.sources.size(); ++m) {
-    io::Dtype const dtype = tensor.sources[m]->info.dtype;
-    if (dtype == first) {
+  for (std::size_t m = from + 1; m < tensor.sources.size(); ++m) {
+    if (tensor.sources[m] == nullptr || tensor.sources[m]->info.dtype == first) {
       continue;
     }
+    io::Dtype const dtype = tensor.sources[m]->info.dtype;
     mixed = true;
     bool const convertible = tensor.averaged && io::is_averaged(dtype);
     if (convertible && options.dtype && !options.strict_dtype) {
       continue;
     }
-    fail_tensor(members[m], "dtype-mismatch", tensor, "is " + std::string(io::name(dtype)),
-                std::string(io::name(first)) + " as in " + members[0].checkpoint->path().string(),
-                !convertible ? "only F16, BF16, F32 and F64 can be averaged with each other"
-                : options.strict_dtype ? "leave out --strict-dtype and give --dtype to average them"
-                                       : "give --dtype to say what the result is stored as");
+    fail_tensor(
+        members[m], "dtype-mismatch", tensor, "is " + std::string(io::name(dtype)),
+        std::string(io::name(first)) + " as in " + members[from].checkpoint->path().string(),
+        !convertible           ? "only F16, BF16, F32 and F64 can be averaged with each other"
+        : options.strict_dtype ? "leave out --strict-dtype and give --dtype to average them"
+                               : "give --dtype to say what the result is stored as");
   }
   tensor.dtype = tensor.averaged && (options.dtype || mixed) ? *options.dtype : first;
 }
@@ -144,11 +166,15 @@ inline void match_dtypes(PlannedTensor& tensor, std::span<MergeMember const> mem
 }  // namespace detail
 
 /// The tensors of the merged checkpoint by name, or FormatError: every member has the same names
-/// (after its key map) and shapes; dtypes that are averaged may differ when options.dtype says what
-/// the result is, all others are equal. Reads no tensor data. At least one member.
-inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> members,
-                                                MergeOptions const& options = {}) {
-  if (members.empty()) {
+/// (after its key map) unless options.on_missing says what stands for a tensor, and the same
+/// shapes; dtypes that are averaged may differ when options.dtype says what the result is, all
+/// others are equal. The last of `sources` is the base when `with_base`. Reads no tensor data. At
+/// least one member.
+inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> sources,
+                                                MergeOptions const& options = {},
+                                                bool with_base = false) {
+  std::size_t const members = sources.size() - (with_base ? 1 : 0);
+  if (members == 0) {
     throw UsageError({.code = "no-members",
                       .file = {},
                       .place = {},
@@ -159,22 +185,28 @@ inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> mem
   expect_averaged_dtype(options);
   std::vector<detail::NamedTensors> named;
   detail::NamedTensors all;
-  for (MergeMember const& member : members) {
-    named.push_back(detail::named_tensors(member));
+  for (MergeMember const& source : sources) {
+    named.push_back(detail::named_tensors(source));
     all.insert(named.back().begin(), named.back().end());
   }
-  for (std::size_t m = 0; m < members.size(); ++m) {
-    detail::expect_all(members[m], named[m], all);
+  for (std::size_t s = 0; s < sources.size(); ++s) {
+    bool const all_wanted = s < members ? options.on_missing == OnMissing::error
+                                        : options.on_missing != OnMissing::keep_base;
+    if (all_wanted) {
+      detail::expect_all(sources[s], named[s], all);
+    }
   }
   std::vector<PlannedTensor> tensors;
   tensors.reserve(all.size());
   for (auto const& [name, ref] : all) {
     PlannedTensor tensor{.name = std::string(name)};
     for (detail::NamedTensors const& mine : named) {
-      tensor.sources.push_back(mine.find(name)->second);
+      auto const at = mine.find(name);
+      tensor.sources.push_back(at == mine.end() ? nullptr : at->second);
     }
-    detail::match_shapes(tensor, members);
-    detail::match_dtypes(tensor, members, options);
+    detail::expect_substitute(tensor, sources, members, options.on_missing);
+    detail::match_shapes(tensor, sources);
+    detail::match_dtypes(tensor, sources, options);
     tensors.push_back(std::move(tensor));
   }
   return tensors;

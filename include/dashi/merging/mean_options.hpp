@@ -4,9 +4,12 @@
 #include <dashi/core/error.hpp>
 #include <dashi/io/dtype.hpp>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace dashi::merging {
 
@@ -25,6 +28,20 @@ enum class OverflowPolicy {
   propagate,  ///< infinity, as IEEE rounding says
 };
 
+/// What to do with a tensor that some members lack.
+enum class OnMissing {
+  error,      ///< FormatError with the names
+  skip,       ///< the mean of the members that have it, by their weights
+  zero,       ///< zeros stand for it; a tensor that is not averaged is an error
+  keep_base,  ///< the base's tensor stands for it; a tensor that the base lacks too is an error
+};
+
+/// As options and provenance spell it.
+constexpr std::string_view name(OnMissing policy) {
+  constexpr std::array<std::string_view, 4> names{"error", "skip", "zero", "keep-base"};
+  return names[static_cast<std::size_t>(policy)];
+}
+
 /// How a merge runs and what it may write.
 struct MergeOptions {
   /// Of the tensors that are averaged: F16, BF16, F32 or F64. Nothing: that of the members, which
@@ -32,6 +49,7 @@ struct MergeOptions {
   std::optional<io::Dtype> dtype{};
   NonfinitePolicy nonfinite = NonfinitePolicy::error;
   OverflowPolicy overflow = OverflowPolicy::error;
+  OnMissing on_missing = OnMissing::error;
   bool strict_dtype = false;     ///< refuse members that store a tensor in different dtypes
   bool allow_duplicate = false;  ///< accept two members with the same content
   /// Digests of the members, computed in the same pass, for the provenance and against duplicates;

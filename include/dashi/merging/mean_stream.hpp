@@ -2,14 +2,13 @@
 #pragma once
 
 #include <dashi/io/progress.hpp>
-#include <dashi/kernels/mean_weights.hpp>
 #include <dashi/merging/combine_mean.hpp>
-#include <dashi/merging/decimal_weight.hpp>
 #include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/publish_plan.hpp>
 #include <dashi/merging/stream_tensors.hpp>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,33 +18,20 @@ namespace dashi::merging {
 using MeanPlan = MergePlan;
 using MeanResult = MergeResult;
 
-/// The members' decimal weights as integers. UsageError when the total is not positive or too
-/// large.
-inline kernels::MeanWeights mean_weights(std::span<MergeMember const> members) {
-  std::vector<DecimalWeight> weights;
-  for (MergeMember const& member : members) {
-    weights.push_back(member.weight);
-  }
-  return kernels::MeanWeights(to_integers(weights).values);
-}
-
 /// Plans the exact weighted mean Σ w_i θ_i / Σ w_i. Throws UsageError and FormatError; reads no
-/// tensor data, opens no output.
+/// tensor data, opens no output. `base`: for OnMissing::keep_base and no other.
 inline MeanPlan plan_mean(std::vector<MergeMember> members, MergeOptions const& options = {},
-                          std::string method = "linear") {
-  MeanPlan plan = plan_merge(std::move(method), std::move(members), {}, options, false, false);
-  mean_weights(plan.sources);
+                          std::string method = "linear", std::optional<MergeMember> base = {}) {
+  MeanPlan plan =
+      plan_merge(std::move(method), std::move(members), std::move(base), options, false, false);
+  CombineMean{plan};
   return plan;
-}
-
-inline CombineMean combine_mean(MeanPlan const& plan) {
-  return {mean_weights(plan.sources), plan.options.nonfinite};
 }
 
 /// Computes the mean of a plan into `sink` and checks the members' digests; see stream_tensors().
 inline MeanResult stream_mean(MeanPlan const& plan, TensorSink& sink,
                               io::Progress& progress = io::no_progress()) {
-  MeanResult result = stream_tensors(plan, combine_mean(plan), sink, progress);
+  MeanResult result = stream_tensors(plan, CombineMean(plan), sink, progress);
   expect_sources_unchanged(plan, result.digests);
   return result;
 }
@@ -56,7 +42,7 @@ inline MeanResult stream_mean(MeanPlan const& plan, TensorSink& sink,
 inline MeanResult publish_mean(MeanPlan const& plan, std::filesystem::path const& output,
                                PublishOptions options = {},
                                io::Progress& progress = io::no_progress()) {
-  return publish_plan(plan, combine_mean(plan), output, std::move(options), progress);
+  return publish_plan(plan, CombineMean(plan), output, std::move(options), progress);
 }
 
 }  // namespace dashi::merging

@@ -4,11 +4,13 @@
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/merging/decimal_weight.hpp>
 #include <dashi/merging/key_map.hpp>
+#include <dashi/merging/weight_rule.hpp>
 
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace dashi::merging {
 
@@ -17,6 +19,7 @@ struct MergeMember {
   std::string name;  ///< for provenance; often the file's name
   std::shared_ptr<io::Checkpoint const> checkpoint{};
   DecimalWeight weight{};
+  std::vector<WeightRule> rules{};  ///< the first that fits a tensor, before `weight`
   KeyMap keys{};
   /// SHA-256 that the content must have (io::member_digest, of their names).
   std::optional<std::string> digest{};

@@ -53,10 +53,12 @@ template <class Strategy>
 MergePlan plan_strategy(Strategy const& strategy, std::vector<MergeMember> members,
                         MergeOptions const& options = {}, std::optional<MergeMember> base = {}) {
   static_assert(require_merge_strategy<Strategy>());
-  detail::expect_base(Strategy::name, Strategy::traits.needs_base, base.has_value());
+  detail::expect_base(Strategy::name,
+                      Strategy::traits.needs_base || options.on_missing == OnMissing::keep_base,
+                      base.has_value());
   if constexpr (Strategy::traits.form == MergeForm::linear) {
     return plan_mean(detail::weighed(strategy, std::move(members)), options,
-                     std::string(Strategy::name));
+                     std::string(Strategy::name), std::move(base));
   } else {
     return plan_merge(std::string(Strategy::name), std::move(members), std::move(base), options,
                       Strategy::traits.form == MergeForm::tensor, true);

@@ -74,8 +74,10 @@ public:
           {.code = "copied-tensor-differs",
            .file = plan_->sources[source].checkpoint->path().string(),
            .place = "tensor " + io::in_quotes(plan_->tensors[tensor].name),
-           .found = "other values than in " + plan_->sources.front().checkpoint->path().string() +
-                    "; tensors: " + io::listing(names),
+           .found =
+               "other values than in " +
+               plan_->sources[plan_->tensors[tensor].first_source()].checkpoint->path().string() +
+               "; tensors: " + io::listing(names),
            .expected = "the same values in all members for dtypes that are not averaged",
            .advice = "only F16, BF16, F32 and F64 are averaged"});
     }
@@ -108,6 +110,9 @@ private:
   /// The first member whose element is NaN or infinite: exponent bits all set.
   std::size_t first_nonfinite_source(PlannedTensor const& t, std::int64_t element) const {
     for (std::size_t s = 0; s < t.sources.size(); ++s) {
+      if (t.sources[s] == nullptr) {
+        continue;
+      }
       io::TensorRef const& ref = *t.sources[s];
       auto const width = static_cast<std::size_t>(io::bits(ref.info.dtype)) / 8;
       std::uint64_t bits = 0;

@@ -8,6 +8,7 @@
 #include <dashi/merging/match_members.hpp>
 #include <dashi/merging/mean_options.hpp>
 #include <dashi/merging/member.hpp>
+#include <dashi/merging/member_weights.hpp>
 #include <dashi/merging/provenance.hpp>
 
 #include <algorithm>
@@ -29,6 +30,7 @@ struct MergePlan {
   std::size_t members = 0;
   MergeOptions options{};
   std::vector<PlannedTensor> tensors;  ///< in the order in which they lie in the output
+  std::vector<MemberWeights> weights;  ///< the sets of weights that tensors have
   ChunkLayout layout;
   std::uint64_t bytes_to_read = 0;
   std::uint64_t bytes_to_write = 0;  ///< tensor data; the header comes on top
@@ -45,11 +47,21 @@ struct MergePlan {
     return expected ? io::DigestKind::sha256 : io::DigestKind::xxh3;
   }
 
+  /// How many tensors some member lacks.
+  std::size_t incomplete() const {
+    return static_cast<std::size_t>(
+        std::count_if(tensors.begin(), tensors.end(), [&](PlannedTensor const& tensor) {
+          auto const end = tensor.sources.begin() + static_cast<std::ptrdiff_t>(members);
+          return std::find(tensor.sources.begin(), end, nullptr) != end;
+        }));
+  }
+
   /// The output's metadata. `digests`: one a source, empty where unknown.
   std::map<std::string, std::string> metadata(std::span<std::string const> digests) const {
     Recipe recipe{.method = method, .members = {}, .base = {}, .dtype = options.dtype};
+    recipe.on_missing = incomplete() > 0 ? options.on_missing : OnMissing::error;
     for (std::size_t s = 0; s < sources.size(); ++s) {
-      RecipeMember member{sources[s].name, sources[s].weight, digests[s]};
+      RecipeMember member{sources[s].name, sources[s].weight, digests[s], sources[s].rules};
       if (s < members) {
         recipe.members.push_back(std::move(member));
       } else {
@@ -102,6 +114,7 @@ inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members
                  .members = 0,
                  .options = options,
                  .tensors = {},
+                 .weights = {},
                  .layout = {}};
   plan.members = plan.sources.size();
   if (!options.allow_duplicate) {
@@ -110,15 +123,17 @@ inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members
   if (base && plan.members > 0) {
     plan.sources.push_back(std::move(*base));
   }
-  plan.tensors = match_members(plan.sources, options);
+  plan.tensors = match_members(plan.sources, options, plan.sources.size() > plan.members);
   std::stable_sort(plan.tensors.begin(), plan.tensors.end(), [](auto const& a, auto const& b) {
     return io::bits(a.dtype) > io::bits(b.dtype);  // as the writer lays them out
   });
+  plan.weights = assign_weights(std::span(plan.sources).first(plan.members), plan.tensors,
+                                options.on_missing == OnMissing::skip);
   plan.layout =
       lay_out_chunks(plan.tensors, plan.sources.size(), options, whole_tensors, as_double);
   for (PlannedTensor const& tensor : plan.tensors) {
     for (io::TensorRef const* ref : tensor.sources) {
-      plan.bytes_to_read += ref->info.bytes();
+      plan.bytes_to_read += ref == nullptr ? 0 : ref->info.bytes();
     }
     plan.bytes_to_write += units(tensor) * unit_bytes(tensor.averaged, tensor.dtype);
   }

@@ -5,8 +5,11 @@
 #include <dashi/io/dtype.hpp>
 #include <dashi/io/json_text.hpp>
 #include <dashi/merging/decimal_weight.hpp>
+#include <dashi/merging/mean_options.hpp>
+#include <dashi/merging/weight_rule.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,7 +23,8 @@ namespace dashi::merging {
 struct RecipeMember {
   std::string name;
   DecimalWeight weight{};
-  std::string digest{};  ///< io::member_digest by either hash, or empty
+  std::string digest{};             ///< io::member_digest by either hash, or empty
+  std::vector<WeightRule> rules{};  ///< before `weight`
 };
 
 /// What a published checkpoint was made of.
@@ -28,7 +32,8 @@ struct Recipe {
   std::string method;
   std::vector<RecipeMember> members{};
   std::optional<RecipeMember> base{};
-  std::optional<io::Dtype> dtype{};  ///< nothing: that of the members
+  std::optional<io::Dtype> dtype{};         ///< nothing: that of the members
+  OnMissing on_missing = OnMissing::error;  ///< error: no member lacked a tensor
 };
 
 namespace detail {
@@ -45,6 +50,13 @@ inline void append_member(std::string& out, RecipeMember const& member, bool wei
   if (weighted) {
     out += ",\"weight\":";
     io::append_quoted(out, text(member.weight));
+    for (std::size_t r = 0; r < member.rules.size(); ++r) {
+      out += r == 0 ? ",\"weights\":[{\"filter\":" : ",{\"filter\":";
+      io::append_quoted(out, member.rules[r].filter);
+      out += ",\"weight\":";
+      io::append_quoted(out, text(member.rules[r].weight));
+      out += r + 1 == member.rules.size() ? "}]" : "}";
+    }
   }
   out += "}";
 }
@@ -52,7 +64,8 @@ inline void append_member(std::string& out, RecipeMember const& member, bool wei
 }  // namespace detail
 
 /// Canonical JSON of a recipe: no white space, keys in order, members ordered by digest, name and
-/// weight, so that it depends on the set of members alone. `digest` is left out where unknown.
+/// weight, so that it depends on the set of members alone. `digest` is left out where unknown,
+/// `weights` and `on_missing` where they change nothing.
 ///
 ///     {"dtype":"same","members":[{"digest":"…","name":"a.safetensors","weight":"0.3"}],"method":"linear"}
 inline std::string recipe_json(Recipe recipe) {
@@ -75,6 +88,10 @@ inline std::string recipe_json(Recipe recipe) {
   }
   out += "],\"method\":";
   io::append_quoted(out, recipe.method);
+  if (recipe.on_missing != OnMissing::error) {
+    out += ",\"on_missing\":";
+    io::append_quoted(out, name(recipe.on_missing));
+  }
   return out + "}";
 }
 

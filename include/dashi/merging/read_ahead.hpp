@@ -14,7 +14,7 @@
 
 namespace dashi::merging {
 
-/// Bytes [begin, end) of a piece within a source's tensor.
+/// Bytes [begin, end) of a piece within a source's tensor, which it has.
 struct ByteRange {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
@@ -27,7 +27,7 @@ inline ByteRange byte_range(MergePlan const& plan, Piece const& piece, std::size
 }
 
 /// Calls visit(file, offset in that file, bytes) for pieces [first, last) of a source, those that
-/// follow each other in a file joined into one call.
+/// follow each other in a file joined into one call. What the source lacks is passed over.
 template <class Visit>
 void for_each_extent(MergePlan const& plan, std::size_t source, std::size_t first, std::size_t last,
                      Visit&& visit) {
@@ -37,6 +37,9 @@ void for_each_extent(MergePlan const& plan, std::size_t source, std::size_t firs
   std::uint64_t end = 0;
   for (std::size_t p = first; p < last; ++p) {
     Piece const& piece = plan.layout.pieces[p];
+    if (plan.tensors[piece.tensor].sources[source] == nullptr) {
+      continue;
+    }
     io::TensorRef const& ref = *plan.tensors[piece.tensor].sources[source];
     ByteRange const range = byte_range(plan, piece, source);
     std::uint64_t const start = checkpoint.files()[ref.file].header().data_begin + ref.info.begin;

@@ -21,6 +21,12 @@ public:
   explicit SourceDigests(MergePlan const& plan) : plan_(plan) {
     for (std::size_t s = 0; s < plan.sources.size(); ++s) {
       kinds_.push_back(plan.digest_kind(s));
+      std::size_t own = 0;
+      std::vector<std::size_t>& numbers = numbers_.emplace_back();
+      for (PlannedTensor const& tensor : plan.tensors) {
+        numbers.push_back(own);
+        own += tensor.sources[s] != nullptr ? 1U : 0U;
+      }
       add_member(sha256_, s, io::DigestKind::sha256);
       add_member(xxh3_, s, io::DigestKind::xxh3);
     }
@@ -32,10 +38,11 @@ public:
   void update(std::uint64_t chunk, std::size_t source, std::size_t tensor, std::uint64_t offset,
               std::span<std::byte const> bytes) {
     std::uint64_t const size = plan_.tensors[tensor].sources[source]->info.bytes();
+    std::size_t const own = numbers_[source][tensor];
     if (kinds_[source] == io::DigestKind::sha256) {
-      sha256_.update(chunk, source, tensor, offset, size, bytes);
+      sha256_.update(chunk, source, own, offset, size, bytes);
     } else {
-      xxh3_.update(chunk, source, tensor, offset, size, bytes);
+      xxh3_.update(chunk, source, own, offset, size, bytes);
     }
   }
 
@@ -60,7 +67,7 @@ private:
   void add_member(OrderedDigest<Hash>& digest, std::size_t source, io::DigestKind kind) {
     std::vector<io::TensorDigestOf<Hash>> tensors;
     for (PlannedTensor const& tensor : plan_.tensors) {
-      if (kinds_[source] == kind) {
+      if (kinds_[source] == kind && tensor.sources[source] != nullptr) {
         io::TensorInfo const& info = tensor.sources[source]->info;
         tensors.push_back({info.name, info.dtype, info.shape, {}});
       }
@@ -69,7 +76,8 @@ private:
   }
 
   MergePlan const& plan_;
-  std::vector<io::DigestKind> kinds_;  // one a source
+  std::vector<io::DigestKind> kinds_;              // one a source
+  std::vector<std::vector<std::size_t>> numbers_;  // of the plan's tensors among the source's own
   OrderedDigest<io::Sha256> sha256_;
   OrderedDigest<io::Xxh3> xxh3_;
 };

@@ -16,6 +16,7 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -107,13 +108,18 @@ private:
     Chunk const& c = plan_.layout.chunks[chunk];
     for (std::size_t s = 0; s < c.segments; ++s) {
       Segment const& segment = plan_.layout.segments[c.first_segment + s];
-      PlannedTensor const& like = plan_.tensors[plan_.layout.pieces[segment.first_piece].tensor];
+      PlannedTensor const& like = tensor_of(segment);
       if (like.averaged) {
         merge_segment(worker, chunk, segment, like);
       } else {
         copy_segment(worker, chunk, segment);
       }
     }
+  }
+
+  /// One of a segment's tensors, which are alike.
+  PlannedTensor const& tensor_of(Segment const& segment) const {
+    return plan_.tensors[plan_.layout.pieces[segment.first_piece].tensor];
   }
 
   /// Reads the pieces of a segment from one source, one after the other, and hashes them.
@@ -140,8 +146,12 @@ private:
     BufferStack buffers(worker.memory.get(), plan_.layout.worker_bytes + BufferStack::alignment);
     std::byte* const first = buffers.take(segment.count);
     std::byte* const other = buffers.take(segment.count);
-    read(chunk, segment, 0, first);
-    for (std::size_t s = 1; s < plan_.sources.size(); ++s) {
+    std::size_t const from = tensor_of(segment).first_source();
+    read(chunk, segment, from, first);
+    for (std::size_t s = from + 1; s < plan_.sources.size(); ++s) {
+      if (tensor_of(segment).sources[s] == nullptr) {
+        continue;
+      }
       read(chunk, segment, s, other);
       std::uint64_t at = 0;
       for_each_piece(segment, [&](Piece const& piece) {
@@ -164,13 +174,25 @@ private:
     std::byte* const result = buffers.take(Combine::as_double ? segment.count * 8 : 0);
     worker.held.clear();
     for (std::size_t s = 0; s < plan_.sources.size(); ++s) {
+      if (like.sources[s] == nullptr && plan_.options.on_missing != OnMissing::zero) {
+        worker.held.push_back(nullptr);
+        continue;
+      }
       std::byte* const held = buffers.take(segment.count * unit_bytes(true, type));
+      worker.held.push_back(held);
+      if (like.sources[s] == nullptr) {
+        std::memset(held, 0, static_cast<std::size_t>(segment.count * unit_bytes(true, type)));
+        continue;
+      }
       io::Dtype const dtype = like.sources[s]->info.dtype;
       read(chunk, segment, s, dtype == type ? held : stored);
       if (dtype != type) {
         widen_values(worker.context, dtype, stored, type, held, segment.count);
       }
-      worker.held.push_back(held);
+    }
+    if (plan_.options.on_missing == OnMissing::keep_base) {
+      std::replace(worker.held.begin(), worker.held.end() - 1,
+                   static_cast<std::byte const*>(nullptr), worker.held.back());
     }
     Values const all{.tensor = &like,
                      .first = plan_.layout.pieces[segment.first_piece].first,
@@ -184,8 +206,11 @@ private:
     } else if (Combine::by_tensor || has_events(combine_(worker.context, all))) {
       combine_each(worker, segment, all);  // again: then the reports tell the tensors apart
     }
-    if (plan_.sources.size() == 1 && !Combine::as_double && type == like.dtype) {
-      std::memcpy(out, worker.held[0],
+    auto const members = worker.held.begin() + static_cast<std::ptrdiff_t>(plan_.members);
+    auto const only = std::find_if(worker.held.begin(), members, [](auto* held) { return held; });
+    bool const alone = std::find_if(only + 1, members, [](auto* held) { return held; }) == members;
+    if (alone && !Combine::as_double && type == like.dtype) {
+      std::memcpy(out, *only,
                   static_cast<std::size_t>(segment.count * out_width));  // NaNs as they are
     }
     write(segment, out_width, out);
@@ -197,7 +222,8 @@ private:
     for_each_piece(segment, [&](Piece const& piece) {
       PlannedTensor const& tensor = plan_.tensors[piece.tensor];
       for (std::size_t s = 0; s < held.size(); ++s) {
-        held[s] = all.held[s] + at * unit_bytes(true, all.held_as);
+        held[s] =
+            all.held[s] == nullptr ? nullptr : all.held[s] + at * unit_bytes(true, all.held_as);
       }
       combine(worker, piece.tensor,
               {.tensor = &tensor,

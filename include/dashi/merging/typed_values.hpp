@@ -30,7 +30,7 @@ struct Values {
   std::uint64_t first = 0;                ///< index of the first element in that tensor
   std::uint64_t count = 0;
   io::Dtype held_as = io::Dtype::f32;
-  std::span<std::byte const* const> held{};  ///< one a source
+  std::span<std::byte const* const> held{};  ///< one a source; null: it takes no part
   double* result = nullptr;  ///< room for `count`, where the combination asks for it
   std::byte* out = nullptr;  ///< room for `count` of tensor->dtype
 };

@@ -75,13 +75,8 @@ std::size_t wrong_means(std::string const& name, std::vector<MergeMember> const&
   return wrong;
 }
 
-struct Folder {
-  merging::PrivateFolder folder{std::filesystem::temp_directory_path()};
-  std::filesystem::path operator/(std::string const& name) const { return folder.path() / name; }
-};
-
 /// One tensor `x` of floats a member.
-std::vector<MergeMember> float_members(Folder const& folder,
+std::vector<MergeMember> float_members(TestFolder const& folder,
                                        std::vector<std::vector<float>> const& values,
                                        std::string const& name = "x") {
   std::vector<MergeMember> out;
@@ -95,7 +90,7 @@ std::vector<MergeMember> float_members(Folder const& folder,
 }  // namespace
 
 TEST_CASE("a published mean is exact in every tensor, and copies what is not averaged") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<MergeMember> const members{
       write_member(folder / "a.safetensors", tensors(1), "0.3", {{"format", "pt"}, {"step", "1"}}),
       write_member(folder / "b.safetensors", tensors(2), "1.25", {{"format", "pt"}, {"step", "2"}}),
@@ -127,7 +122,7 @@ TEST_CASE("a published mean is exact in every tensor, and copies what is not ave
 }
 
 TEST_CASE("order, workers, chunks and memory do not change a byte") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<MergeMember> members;
   for (unsigned m = 0; m < 5; ++m) {
     members.push_back(
@@ -158,14 +153,14 @@ TEST_CASE("order, workers, chunks and memory do not change a byte") {
 }
 
 TEST_CASE("too small a budget is refused with what is needed") {
-  Folder const folder;
+  TestFolder const folder;
   auto const members = float_members(folder, {{1}, {2}});
   CHECK_THROWS_MATCHES(plan_mean(members, {.memory_budget = 100}), UsageError,
                        MessageMatches(ContainsSubstring("memory budget of 100 bytes")));
 }
 
 TEST_CASE("one member gives exactly its tensors, NaN payloads included") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<float> values = random_floats(5000, 4);
   values[7] = -0.0F;
   values[8] = __builtin_bit_cast(float, 0x7f800001U);  // a signalling NaN
@@ -179,7 +174,7 @@ TEST_CASE("one member gives exactly its tensors, NaN payloads included") {
 }
 
 TEST_CASE("two hundred members are averaged") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<MergeMember> members;
   for (unsigned m = 0; m < 200; ++m) {
     members.push_back(
@@ -191,7 +186,7 @@ TEST_CASE("two hundred members are averaged") {
 }
 
 TEST_CASE("members of other dtypes are widened exactly, the output dtype is stated") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<float> const values = random_floats(3000, 1);
   std::vector<MergeMember> const members{
       write_member(folder / "a.safetensors",
@@ -220,7 +215,7 @@ TEST_CASE("members of other dtypes are widened exactly, the output dtype is stat
 }
 
 TEST_CASE("names that differ are listed") {
-  Folder const folder;
+  TestFolder const folder;
   auto const a = write_member(folder / "a.safetensors", tensors(1));
   auto const b = write_member(folder / "b.safetensors", {tensors(2)[0]});
   CHECK_THROWS_MATCHES(
@@ -231,7 +226,7 @@ TEST_CASE("names that differ are listed") {
 }
 
 TEST_CASE("a key map renames a member's tensors") {
-  Folder const folder;
+  TestFolder const folder;
   auto const a = float_members(folder, {{1, 2}})[0];
   auto b = write_member(folder / "b.safetensors",
                         {file_tensor("y", Dtype::f32, {2}, std::vector<float>{3, 4})});
@@ -252,7 +247,7 @@ TEST_CASE("a key map renames a member's tensors") {
 }
 
 TEST_CASE("shapes are equal or refused, alpha of one number excepted") {
-  Folder const folder;
+  TestFolder const folder;
   using Shape = std::vector<std::uint64_t>;
   struct Row {
     std::string name;
@@ -286,7 +281,7 @@ TEST_CASE("shapes are equal or refused, alpha of one number excepted") {
 }
 
 TEST_CASE("copied tensors that differ are named and nothing is published") {
-  Folder const folder;
+  TestFolder const folder;
   auto changed = tensors(2);
   changed[changed.size() - 3].bytes[0] = std::byte{9};  // steps
   changed.back().bytes[2] = std::byte{9};               // tiny
@@ -302,7 +297,7 @@ TEST_CASE("copied tensors that differ are named and nothing is published") {
 }
 
 TEST_CASE("NaN and infinity are refused with member, tensor, first index and counts") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<std::vector<float>> values(3, std::vector<float>(50'000, 1));
   float const nan = std::numeric_limits<float>::quiet_NaN();
   float const infinity = std::numeric_limits<float>::infinity();
@@ -333,7 +328,7 @@ TEST_CASE("NaN and infinity are refused with member, tensor, first index and cou
 }
 
 TEST_CASE("a member of weight 0 takes no part but must be finite as well") {
-  Folder const folder;
+  TestFolder const folder;
   float const nan = std::numeric_limits<float>::quiet_NaN();
   float const infinity = std::numeric_limits<float>::infinity();
   auto members = float_members(folder, {{1, 2, 3, 4}, {5, nan, -infinity, nan}, {3, 4, 5, 6}});
@@ -349,7 +344,7 @@ TEST_CASE("a member of weight 0 takes no part but must be finite as well") {
 }
 
 TEST_CASE("a refusal leaves no worker waiting for a part that is skipped") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<float> bad(3000, 1);
   bad[2500] = std::numeric_limits<float>::quiet_NaN();
   std::vector<MergeMember> members;
@@ -366,7 +361,7 @@ TEST_CASE("a refusal leaves no worker waiting for a part that is skipped") {
 }
 
 TEST_CASE("of many small tensors the one with a NaN is named") {
-  Folder const folder;
+  TestFolder const folder;
   auto changed = tensors(2);
   REQUIRE(changed[20].name == "small.16");
   changed[20] =
@@ -381,7 +376,7 @@ TEST_CASE("of many small tensors the one with a NaN is named") {
 }
 
 TEST_CASE("what the output dtype cannot hold is refused, saturated or infinite") {
-  Folder const folder;
+  TestFolder const folder;
   float const infinity = std::numeric_limits<float>::infinity();
   MergeOptions options{.dtype = Dtype::f16};
   std::vector<float> values{1, 1e6F, -1e6F, 65519, 65520, 0};
@@ -405,7 +400,7 @@ TEST_CASE("what the output dtype cannot hold is refused, saturated or infinite")
 }
 
 TEST_CASE("weights that have no mean are refused before anything is read") {
-  Folder const folder;
+  TestFolder const folder;
   auto members = float_members(folder, {{1}, {2}});
   CHECK_THROWS_AS(plan_mean({}), UsageError);
   members[0].weight = parse_weight("-1");
@@ -415,7 +410,7 @@ TEST_CASE("weights that have no mean are refused before anything is read") {
 }
 
 TEST_CASE("the same checkpoint twice is refused") {
-  Folder const folder;
+  TestFolder const folder;
   auto const a = write_member(folder / "a.safetensors", tensors(1));
   auto const copy =
       write_member(folder / "copy.safetensors", tensors(1), "1", {{"other", "metadata"}});
@@ -436,7 +431,7 @@ TEST_CASE("the same checkpoint twice is refused") {
 }
 
 TEST_CASE("a member with another digest than expected publishes nothing") {
-  Folder const folder;
+  TestFolder const folder;
   auto members = float_members(folder, {{1, 2}, {3, 4}});
   members[1].digest = io::checkpoint_digest(*members[1].checkpoint, 1);
   MergeOptions options{};
@@ -455,7 +450,7 @@ TEST_CASE("a member with another digest than expected publishes nothing") {
 }
 
 TEST_CASE("sharded members and outputs give the same tensors") {
-  Folder const folder;
+  TestFolder const folder;
   std::vector<MergeMember> members{write_member(folder / "a.safetensors", tensors(1), "0.3"),
                                    write_member(folder / "b.safetensors", tensors(2))};
   MergeOptions const options{.overflow = OverflowPolicy::propagate};
@@ -475,7 +470,7 @@ TEST_CASE("sharded members and outputs give the same tensors") {
 }
 
 TEST_CASE("an output that is one of the inputs is refused") {
-  Folder const folder;
+  TestFolder const folder;
   auto const members = float_members(folder, {{1}, {2}});
   std::string const before = file_bytes(folder / "m0.safetensors");
   CHECK_THROWS_AS(publish_mean(plan_mean(members), folder / "m0.safetensors", {.force = true}),
