@@ -12,6 +12,7 @@ set(dashi_common_names
     applied_adapters
     arguments
     bench_arguments
+    config_map
     dit_report
     failure
     main
@@ -19,7 +20,8 @@ set(dashi_common_names
     progress_bar
     session
     signals
-    version)
+    version
+    yaml_tree)
 list(TRANSFORM dashi_common_names REPLACE ".+" "${dashi_cli}/\\0.cpp" OUTPUT_VARIABLE dashi_common_sources)
 list(REMOVE_ITEM dashi_program_sources ${dashi_common_sources})
 

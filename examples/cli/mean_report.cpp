@@ -26,8 +26,8 @@ namespace {
 std::string dtype_change(merging::PlannedTensor const& tensor) {
   std::vector<std::string> names;
   for (io::TensorRef const* ref : tensor.sources) {
-    std::string const name(io::name(ref->info.dtype));
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
+    std::string const name(ref == nullptr ? std::string_view() : io::name(ref->info.dtype));
+    if (ref != nullptr && std::find(names.begin(), names.end(), name) == names.end()) {
       names.push_back(name);
     }
   }
@@ -36,6 +36,19 @@ std::string dtype_change(merging::PlannedTensor const& tensor) {
     out += (out.empty() ? "" : " + ") + name;
   }
   return out + " -> " + std::string(io::name(tensor.dtype)) + (tensor.averaged ? "" : ", copied");
+}
+
+std::string missing_text(merging::MergePlan const& plan) {
+  std::size_t const missing = plan.incomplete();
+  if (missing == 0) {
+    return "none is missing";
+  }
+  std::string const stand_in =
+      plan.options.on_missing == merging::OnMissing::skip ? "those members take no part in them"
+      : plan.options.on_missing == merging::OnMissing::zero
+          ? "zeros stand for them"
+          : "the tensors of " + dashi::escaped(plan.sources.back().name) + " stand for them";
+  return fmt::format("{} missing in some members: {}", grouped(missing), stand_in);
 }
 
 struct Kind {
@@ -134,6 +147,10 @@ std::string text_of(merging::MergePlan const& plan, std::filesystem::path const&
   for (std::size_t m = 0; m < plan.members; ++m) {
     out += row("member", fmt::format("{}  weight {}", dashi::escaped(plan.sources[m].name),
                                      merging::text(plan.sources[m].weight)));
+    for (merging::WeightRule const& rule : plan.sources[m].rules) {
+      out += row("", fmt::format("  where a name has {}: {}", io::in_quotes(rule.filter),
+                                 merging::text(rule.weight)));
+    }
   }
   std::map<std::string, Kind> kinds;
   for (merging::PlannedTensor const& tensor : plan.tensors) {
@@ -141,9 +158,9 @@ std::string text_of(merging::MergePlan const& plan, std::filesystem::path const&
     ++kind.tensors;
     kind.elements += tensor.elements();
   }
-  out += row("matches",
-             fmt::format("{} tensors in all {} members, names and shapes agree; none is missing",
-                         grouped(plan.tensors.size()), plan.members));
+  out +=
+      row("matches", fmt::format("{} tensors of {} members, shapes agree; {}",
+                                 grouped(plan.tensors.size()), plan.members, missing_text(plan)));
   for (auto const& [change, kind] : kinds) {
     out += row("dtype", fmt::format("{}: {} tensors, {} parameters", change, grouped(kind.tensors),
                                     grouped(kind.elements)));
@@ -157,12 +174,16 @@ Json json_of(merging::MergePlan const& plan, std::filesystem::path const& output
     members.push_back({{"file", plan.sources[m].checkpoint->path().string()},
                        {"name", plan.sources[m].name},
                        {"weight", merging::text(plan.sources[m].weight)}});
+    for (merging::WeightRule const& rule : plan.sources[m].rules) {
+      members.back()["weights"].push_back(
+          {{"filter", rule.filter}, {"weight", merging::text(rule.weight)}});
+    }
   }
   Json tensors = Json::array();
   for (merging::PlannedTensor const& tensor : plan.tensors) {
     Json from = Json::array();
     for (io::TensorRef const* ref : tensor.sources) {
-      from.push_back(io::name(ref->info.dtype));
+      from.push_back(ref == nullptr ? Json() : Json(io::name(ref->info.dtype)));
     }
     tensors.push_back({{"name", tensor.name},
                        {"shape", tensor.shape},
@@ -171,7 +192,12 @@ Json json_of(merging::MergePlan const& plan, std::filesystem::path const& output
                        {"averaged", tensor.averaged}});
   }
   Json out{{"method", plan.method}, {"members", members}, {"output", output.string()}};
+  if (plan.sources.size() > plan.members) {
+    out["base"] = plan.sources.back().checkpoint->path().string();
+  }
   add_work(out, work_of(plan));
+  out["missing"] = {{"tensors", plan.incomplete()},
+                    {"policy", merging::name(plan.options.on_missing)}};
   out["tensors"] = tensors;
   return out;
 }

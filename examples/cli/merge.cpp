@@ -2,6 +2,7 @@
 #include "arguments.hpp"
 #include "failure.hpp"
 #include "mean_report.hpp"
+#include "merge_recipe.hpp"
 #include "output_argument.hpp"
 #include "score_command.hpp"
 #include "signals.hpp"
@@ -17,6 +18,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <optional>
+#include <string>
+#include <vector>
+
 namespace cli {
 
 namespace {
@@ -25,7 +30,8 @@ namespace io = dashi::io;
 namespace merging = dashi::merging;
 
 struct MergeArguments {
-  std::string method;
+  MergeRecipe recipe;
+  std::optional<std::string> file;  ///< of the recipe; nothing: options say it all
   std::vector<std::string> models;  ///< FILE=WEIGHT
   std::string score;
   bool no_digest = false;
@@ -33,19 +39,47 @@ struct MergeArguments {
   MeanArguments mean;
 };
 
-std::vector<merging::MergeMember> open_models(Session& session, MergeArguments const& arguments) {
-  std::vector<merging::MergeMember> members;
+/// The models and weights of the options.
+std::vector<RecipeModel> models_of(MergeArguments const& arguments) {
+  std::string const& method = arguments.recipe.method;
+  if (method.empty() || arguments.models.empty()) {
+    usage_error("usage", method.empty() ? "no --method" : "no --model",
+                "--recipe, or --method and --model");
+  }
+  std::vector<RecipeModel> out;
   for (std::string const& text : arguments.models) {
     WeightedPath const model = split_weight(text);
-    if (arguments.method != "linear" && model.weight != merging::DecimalWeight{}) {
-      usage_error("bad-weight",
-                  "--model " + io::in_quotes(text) + " with --method " + arguments.method,
+    if (method != "linear" && model.weight != merging::DecimalWeight{}) {
+      usage_error("bad-weight", "--model " + io::in_quotes(text) + " with --method " + method,
                   "no weight", "give --method linear for a weighted mean");
     }
-    members.push_back(merging::open_member(model.path, model.weight, arguments.mean.read));
-    session.warn_all(members.back().checkpoint->warnings());
+    out.push_back({model.path, model.weight});
   }
-  return members;
+  return out;
+}
+
+/// What the options say, and the recipe where there is one. Options overrule it.
+MergeRecipe recipe_of(MergeArguments const& arguments) {
+  MergeRecipe const& options = arguments.recipe;
+  MergeRecipe recipe = options;
+  if (arguments.file) {
+    expect_path("--recipe", *arguments.file);
+    recipe = read_merge_recipe(*arguments.file);
+    recipe.base = options.base.empty() ? recipe.base : options.base;
+    recipe.on_missing = options.on_missing == "error" ? recipe.on_missing : options.on_missing;
+  } else {
+    recipe.models = models_of(arguments);
+  }
+  recipe.dtype = arguments.mean.dtype == "same" ? recipe.dtype : arguments.mean.dtype;
+  return recipe;
+}
+
+merging::MergeMember open_model(Session& session, RecipeModel const& model,
+                                MergeArguments const& arguments) {
+  merging::MergeMember member = merging::open_member(model.path, model.weight, arguments.mean.read);
+  member.rules = model.rules;
+  session.warn_all(member.checkpoint->warnings());
+  return member;
 }
 
 merging::PublishOptions publish_options(io::CheckpointOutput const& output) {
@@ -84,11 +118,11 @@ dashi::ExitStatus publish_merge(Session& session, MergeArguments const& argument
 }
 
 dashi::ExitStatus plan_only(Session& session, MergeArguments const& arguments,
-                            merging::MergePlan const& plan) {
+                            std::string const& method, merging::MergePlan const& plan) {
   TimeEstimate const time =
       estimate(work_of(plan), plan.sources.front().checkpoint->files().front().file());
   std::string text = text_of(plan, arguments.output.path, time, session);
-  if (arguments.method == "greedy") {
+  if (method == "greedy") {
     text += row("greedy", "the plan is that of all members; the scores decide which are kept");
   }
   session.say(text);
@@ -105,7 +139,8 @@ dashi::ExitStatus plan_only(Session& session, MergeArguments const& arguments,
 dashi::ExitStatus merge_greedily(Session& session, MergeArguments const& arguments,
                                  io::CheckpointOutput const& output,
                                  std::vector<merging::MergeMember> members,
-                                 merging::MergeOptions const& options) {
+                                 merging::MergeOptions const& options,
+                                 std::optional<merging::MergeMember> const& base) {
   ScoreCommand const command(arguments.score, !session.options.json);
   Json decisions = Json::array();
   merging::Greedy greedy;
@@ -126,15 +161,24 @@ dashi::ExitStatus merge_greedily(Session& session, MergeArguments const& argumen
                          {"kept", step.kept}});
   };
   session.start_kokkos();
-  merging::MergePlan const plan = merging::plan_strategy(greedy, members, options);
+  merging::MergePlan const plan = merging::plan_strategy(greedy, members, options, base);
   return publish_merge(session, arguments, plan, output, std::move(decisions));
 }
 
 dashi::ExitStatus merge(Session& session, MergeArguments const& arguments) {
   io::CheckpointOutput const output = arguments.output.checked();
+  MergeRecipe const recipe = recipe_of(arguments);
   merging::MergeOptions options = arguments.mean.options(session);
+  options.dtype = mean_dtype_argument(recipe.dtype);
   options.digests = !arguments.no_digest;
-  bool const greedy = arguments.method == "greedy";
+  options.on_missing = on_missing_argument(recipe.on_missing);
+  if ((options.on_missing == merging::OnMissing::keep_base) == recipe.base.empty()) {
+    usage_error("base",
+                recipe.base.empty() ? "--on-missing=keep-base without a base"
+                                    : "a base that nothing is taken from",
+                "--base with --on-missing=keep-base, and neither without the other");
+  }
+  bool const greedy = recipe.method == "greedy";
   if (greedy != !arguments.score.empty()) {
     usage_error("bad-score-command",
                 greedy ? "--method greedy without --score" : "--score without greedy",
@@ -143,17 +187,25 @@ dashi::ExitStatus merge(Session& session, MergeArguments const& arguments) {
   if (greedy) {
     ScoreCommand(arguments.score, false);
   }
-  std::vector<merging::MergeMember> members = open_models(session, arguments);
+  std::vector<merging::MergeMember> members;
+  for (RecipeModel const& model : recipe.models) {
+    members.push_back(open_model(session, model, arguments));
+  }
+  std::optional<merging::MergeMember> base;
+  if (!recipe.base.empty()) {
+    base = open_model(session, {recipe.base}, arguments);
+  }
   expect_writable(arguments.output.path, output);
   // Also before a greedy soup starts its commands: members that do not fit are refused at once.
   merging::MergePlan const plan =
-      arguments.method == "linear" ? merging::plan_strategy(merging::Weighted{}, members, options)
-                                   : merging::plan_strategy(merging::Uniform{}, members, options);
+      recipe.method == "linear"
+          ? merging::plan_strategy(merging::Weighted{}, members, options, base)
+          : merging::plan_strategy(merging::Uniform{}, members, options, base);
   if (session.options.dry_run) {
-    return plan_only(session, arguments, plan);
+    return plan_only(session, arguments, recipe.method, plan);
   }
   session.will_write(arguments.output.path);
-  return greedy ? merge_greedily(session, arguments, output, std::move(members), options)
+  return greedy ? merge_greedily(session, arguments, output, std::move(members), options, base)
                 : publish_merge(session, arguments, plan, output, Json::array());
 }
 
@@ -166,18 +218,33 @@ void add_merge(CLI::App& app, Session& session) {
                                   "b.safetensors=0.7 --out ab.safetensors\n"
                                   "  dashi merge --method greedy --model a.safetensors --model "
                                   "b.safetensors --score './score.py {}' "
-                                  "--out best.safetensors");
-  verb->add_option("--method", arguments->method,
-                   "linear: the mean with the given weights; uniform: the plain mean; greedy: the "
-                   "plain mean\n"
-                   "of those that raise the score")
-      ->required()
-      ->check(CLI::IsMember({"linear", "uniform", "greedy"}));
-  verb->add_option("--model", arguments->models,
-                   "FILE or FILE=WEIGHT, a decimal with at most 8 places; split at the last '='")
-      ->required()
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+                                  "--out best.safetensors\n"
+                                  "  dashi merge --recipe linear.yaml --out ab.safetensors");
+  MergeRecipe& recipe = arguments->recipe;
+  CLI::Option* const method =
+      verb->add_option("--method", recipe.method,
+                       "linear: the mean with the given weights; uniform: the plain mean; greedy: "
+                       "the plain mean\n"
+                       "of those that raise the score")
+          ->check(CLI::IsMember({"linear", "uniform", "greedy"}));
+  CLI::Option* const models =
+      verb->add_option(
+              "--model", arguments->models,
+              "FILE or FILE=WEIGHT, a decimal with at most 8 places; split at the last '='")
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--recipe", arguments->file,
+                   "a YAML file with mergekit's keys for a linear merge: models, merge_method, "
+                   "parameters (weight, also\n"
+                   "by filter), base_model, dtype, out_dtype; and on_missing")
+      ->excludes(method)
+      ->excludes(models);
+  verb->add_option("--on-missing", recipe.on_missing,
+                   "a tensor that some models lack is an error, or: skip, the mean of the others; "
+                   "zero; keep-base,\n"
+                   "the tensor of --base stands for it")
+      ->check(CLI::IsMember({"error", "skip", "zero", "keep-base"}));
+  verb->add_option("--base", recipe.base, "the checkpoint that --on-missing=keep-base takes from");
   verb->add_option(
       "--score", arguments->score,
       "for greedy: a command that prints the score of checkpoint {}, higher is better; split\n"

@@ -3,7 +3,6 @@
 
 #include "config_map.hpp"
 
-#include <dashi/io/gzip.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -15,10 +14,8 @@ using dashi::Index;
 
 dashi::checkpoints::ClassGroups read_class_groups(std::filesystem::path const& file,
                                                   Index classes) {
-  std::vector<std::byte> const bytes = dashi::io::read_whole(file);
   std::string const name = file.string();
-  YamlNode const root =
-      parse_yaml(name, std::string(reinterpret_cast<char const*>(bytes.data()), bytes.size()));
+  YamlNode const root = read_yaml(file);
   ConfigMap map(name, "", &root);
   dashi::checkpoints::ClassGroups result;
   result.group_of_class = map.integers("group_of_class");

@@ -7,7 +7,6 @@
 #include <dashi/core/error.hpp>
 #include <dashi/data/procedural_shapes.hpp>
 #include <dashi/data/resize.hpp>
-#include <dashi/io/gzip.hpp>
 #include <dashi/io/listing.hpp>
 
 #include <cmath>
@@ -361,10 +360,8 @@ void take_reproducible(ConfigMap& map, TrainConfig& config) {
 }  // namespace
 
 TrainConfig read_train_config(std::filesystem::path const& file) {
-  std::vector<std::byte> const bytes = dashi::io::read_whole(file);
-  std::string const text(reinterpret_cast<char const*>(bytes.data()), bytes.size());
   std::string const name = file.string();
-  YamlNode const root = parse_yaml(name, text);
+  YamlNode const root = read_yaml(file);
   ConfigMap map(name, "", &root);
   TrainConfig config;
   config.output = map.text("output");

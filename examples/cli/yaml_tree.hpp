@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,6 +37,9 @@ std::string kind_name(YamlNode const& node);
 /// most 1 MiB and 32 deep. Aliases, anchors, tags, merge keys and duplicate keys are refused.
 /// Throws ConfigurationError with the line.
 YamlNode parse_yaml(std::string const& file, std::string const& text);
+
+/// The same for what a file holds. Throws IoError.
+YamlNode read_yaml(std::filesystem::path const& file);
 
 /// One line of text that differs when the content does; comments, quotes and order of keys do not
 /// count. `without`: keys of the outermost map that are left out.

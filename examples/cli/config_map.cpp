@@ -216,6 +216,21 @@ std::vector<std::string> ConfigMap::texts(std::string_view key) {
 
 ConfigMap ConfigMap::map(std::string_view key) { return {*file_, name(key), find(key)}; }
 
+std::vector<ConfigMap> ConfigMap::maps(std::string_view key) {
+  std::vector<ConfigMap> out;
+  if (YamlNode const* const node = list(key, "a list of maps")) {
+    for (std::size_t i = 0; i < node->items.size(); ++i) {
+      out.push_back({*file_, name(key) + "[" + std::to_string(i) + "]", &node->items[i]});
+    }
+  }
+  return out;
+}
+
+bool ConfigMap::is_list(std::string_view key) {
+  YamlNode const* const node = find(key);
+  return node != nullptr && node->kind == YamlNode::Kind::list;
+}
+
 bool ConfigMap::is_word(std::string_view key) {
   YamlNode const* const node = find(key);
   return node == nullptr || node->kind == YamlNode::Kind::scalar;

@@ -2,6 +2,7 @@
 #include "yaml_tree.hpp"
 
 #include <dashi/core/error.hpp>
+#include <dashi/io/gzip.hpp>
 #include <dashi/io/json_text.hpp>
 #include <dashi/io/listing.hpp>
 
@@ -182,6 +183,12 @@ YamlNode parse_yaml(std::string const& file, std::string const& text) {
     builder.refuse(error.mark.line + 1, "bad-yaml", error.msg, "YAML",
                    "indent with spaces and write 'key: value'");
   }
+}
+
+YamlNode read_yaml(std::filesystem::path const& file) {
+  std::vector<std::byte> const bytes = dashi::io::read_whole(file);
+  return parse_yaml(file.string(),
+                    std::string(reinterpret_cast<char const*>(bytes.data()), bytes.size()));
 }
 
 std::string canonical_text(YamlNode const& node, std::vector<std::string_view> const& without) {

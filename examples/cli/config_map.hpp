@@ -38,8 +38,11 @@ public:
                               std::vector<double> fallback);
   std::vector<std::string> texts(std::string_view key);
   ConfigMap map(std::string_view key);
+  /// A list of maps.
+  std::vector<ConfigMap> maps(std::string_view key);
   /// A map, or a word that stands for {<word_key>: word}.
   bool is_word(std::string_view key);
+  bool is_list(std::string_view key);
 
   /// Refuses keys that were not asked for, with the nearest that were.
   void finish() const;
