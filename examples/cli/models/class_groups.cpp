@@ -3,7 +3,6 @@
 
 #include "config_map.hpp"
 
-
 #include <algorithm>
 #include <charconv>
 #include <system_error>

@@ -12,6 +12,7 @@
 #include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/read_ahead.hpp>
 #include <dashi/merging/source_digests.hpp>
+#include <dashi/merging/tensor_sink.hpp>
 #include <dashi/merging/typed_values.hpp>
 
 #include <Kokkos_Core.hpp>
@@ -27,19 +28,6 @@
 #include <vector>
 
 namespace dashi::merging {
-
-/// Receives the merged tensors in parts, in any order, from many threads.
-class TensorSink {
-public:
-  TensorSink() = default;
-  TensorSink(TensorSink const&) = delete;
-  TensorSink& operator=(TensorSink const&) = delete;
-  virtual ~TensorSink() = default;
-
-  /// `tensor` is an index into MergePlan::tensors.
-  virtual void write(std::size_t tensor, std::uint64_t byte_offset,
-                     std::span<std::byte const> bytes) = 0;
-};
 
 /// What a pass over the members found.
 struct MergeResult {
