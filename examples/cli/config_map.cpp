@@ -231,6 +231,11 @@ bool ConfigMap::is_list(std::string_view key) {
   return node != nullptr && node->kind == YamlNode::Kind::list;
 }
 
+bool ConfigMap::lists_words(std::string_view key) {
+  return is_list(key) && !find(key)->items.empty() &&
+         find(key)->items.front().kind == YamlNode::Kind::scalar;
+}
+
 bool ConfigMap::is_word(std::string_view key) {
   YamlNode const* const node = find(key);
   return node == nullptr || node->kind == YamlNode::Kind::scalar;

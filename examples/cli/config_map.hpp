@@ -43,6 +43,8 @@ public:
   /// A map, or a word that stands for {<word_key>: word}.
   bool is_word(std::string_view key);
   bool is_list(std::string_view key);
+  /// A list that begins with a text or a number.
+  bool lists_words(std::string_view key);
 
   /// Refuses keys that were not asked for, with the nearest that were.
   void finish() const;

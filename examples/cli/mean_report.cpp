@@ -38,6 +38,9 @@ std::string dtype_change(merging::PlannedTensor const& tensor) {
   return out + " -> " + std::string(io::name(tensor.dtype)) + (tensor.averaged ? "" : ", copied");
 }
 
+constexpr char const* mean_dtype_help =
+    "of the averaged tensors: same (default; the members must agree), f32, bf16, f16 or f64";
+
 std::string missing_text(merging::MergePlan const& plan) {
   std::size_t const missing = plan.incomplete();
   if (missing == 0) {
@@ -71,9 +74,10 @@ merging::MergeOptions MeanArguments::options(Session const& session) const {
 }
 
 void add_mean_dtype(CLI::App& verb, MeanArguments& arguments) {
-  verb.add_option(
-      "--dtype", arguments.dtype,
-      "of the averaged tensors: same (default; the members must agree), f32, bf16, f16 or f64");
+  verb.add_option("--dtype", arguments.dtype, mean_dtype_help);
+}
+void add_mean_dtype(CLI::App& verb, std::optional<std::string>& dtype) {
+  verb.add_option("--dtype", dtype, mean_dtype_help);
 }
 
 void expect_writable(std::filesystem::path const& output, io::CheckpointOutput const& how) {
@@ -147,9 +151,12 @@ std::string text_of(merging::MergePlan const& plan, std::filesystem::path const&
   for (std::size_t m = 0; m < plan.members; ++m) {
     out += row("member", fmt::format("{}  weight {}", dashi::escaped(plan.sources[m].name),
                                      merging::text(plan.sources[m].weight)));
-    for (merging::WeightRule const& rule : plan.sources[m].rules) {
-      out += row("", fmt::format("  where a name has {}: {}", io::in_quotes(rule.filter),
-                                 merging::text(rule.weight)));
+    std::vector<std::size_t> const uses = merging::uses_of_rules(plan.sources[m], plan.tensors);
+    for (std::size_t r = 0; r < uses.size(); ++r) {
+      merging::WeightRule const& rule = plan.sources[m].rules[r];
+      out += row("", fmt::format("  weight {} in {} tensors with {} in the name",
+                                 merging::text(rule.weight), grouped(uses[r]),
+                                 io::in_quotes(rule.filter)));
     }
   }
   std::map<std::string, Kind> kinds;

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace cli {
@@ -30,6 +31,7 @@ struct MeanArguments {
   dashi::merging::MergeOptions options(Session const& session) const;
 };
 void add_mean_dtype(CLI::App& verb, MeanArguments& arguments);
+void add_mean_dtype(CLI::App& verb, std::optional<std::string>& dtype);
 
 /// IoError (73) when the output's folder is missing or the output is there and is not to be
 /// replaced: what the writer would say, before anything is read.

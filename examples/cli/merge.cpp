@@ -30,9 +30,10 @@ namespace io = dashi::io;
 namespace merging = dashi::merging;
 
 struct MergeArguments {
-  MergeRecipe recipe;
-  std::optional<std::string> file;  ///< of the recipe; nothing: options say it all
-  std::vector<std::string> models;  ///< FILE=WEIGHT
+  std::string method;
+  std::vector<std::string> models;    ///< FILE=WEIGHT
+  std::optional<std::string> recipe;  ///< its file
+  std::optional<std::string> base, on_missing, dtype;
   std::string score;
   bool no_digest = false;
   OutputArgument output;
@@ -41,7 +42,7 @@ struct MergeArguments {
 
 /// The models and weights of the options.
 std::vector<RecipeModel> models_of(MergeArguments const& arguments) {
-  std::string const& method = arguments.recipe.method;
+  std::string const& method = arguments.method;
   if (method.empty() || arguments.models.empty()) {
     usage_error("usage", method.empty() ? "no --method" : "no --model",
                 "--recipe, or --method and --model");
@@ -60,18 +61,36 @@ std::vector<RecipeModel> models_of(MergeArguments const& arguments) {
 
 /// What the options say, and the recipe where there is one. Options overrule it.
 MergeRecipe recipe_of(MergeArguments const& arguments) {
-  MergeRecipe const& options = arguments.recipe;
-  MergeRecipe recipe = options;
-  if (arguments.file) {
-    expect_path("--recipe", *arguments.file);
-    recipe = read_merge_recipe(*arguments.file);
-    recipe.base = options.base.empty() ? recipe.base : options.base;
-    recipe.on_missing = options.on_missing == "error" ? recipe.on_missing : options.on_missing;
+  MergeRecipe recipe;
+  if (arguments.recipe) {
+    expect_path("--recipe", *arguments.recipe);
+    recipe = read_merge_recipe(*arguments.recipe, arguments.on_missing.value_or(""));
   } else {
+    recipe.method = arguments.method;
     recipe.models = models_of(arguments);
+    recipe.on_missing = arguments.on_missing.value_or(recipe.on_missing);
   }
-  recipe.dtype = arguments.mean.dtype == "same" ? recipe.dtype : arguments.mean.dtype;
+  if (arguments.base) {
+    expect_path("--base", *arguments.base);
+    recipe.base = *arguments.base;
+  }
+  recipe.dtype = arguments.dtype.value_or(recipe.dtype);
   return recipe;
+}
+
+/// A filter with a typing error would leave a merge as it is without it.
+void warn_of_idle_rules(Session& session, merging::MergePlan const& plan) {
+  for (std::size_t m = 0; m < plan.members; ++m) {
+    merging::MergeMember const& member = plan.sources[m];
+    std::vector<std::size_t> const uses = merging::uses_of_rules(member, plan.tensors);
+    for (std::size_t r = 0; r < uses.size(); ++r) {
+      if (uses[r] == 0) {
+        session.warn(fmt::format("{}: no tensor takes the weight of the filter {}",
+                                 dashi::escaped(member.name),
+                                 io::in_quotes(member.rules[r].filter)));
+      }
+    }
+  }
 }
 
 merging::MergeMember open_model(Session& session, RecipeModel const& model,
@@ -145,6 +164,7 @@ dashi::ExitStatus merge_greedily(Session& session, MergeArguments const& argumen
   Json decisions = Json::array();
   merging::Greedy greedy;
   greedy.options = options;
+  greedy.base = base;
   std::filesystem::path const out(arguments.output.path);
   merging::PrivateFolder const scratch(out.has_parent_path() ? out.parent_path() : ".");
   remove_folder_after_signal(scratch.path());
@@ -201,6 +221,7 @@ dashi::ExitStatus merge(Session& session, MergeArguments const& arguments) {
       recipe.method == "linear"
           ? merging::plan_strategy(merging::Weighted{}, members, options, base)
           : merging::plan_strategy(merging::Uniform{}, members, options, base);
+  warn_of_idle_rules(session, plan);
   if (session.options.dry_run) {
     return plan_only(session, arguments, recipe.method, plan);
   }
@@ -220,9 +241,8 @@ void add_merge(CLI::App& app, Session& session) {
                                   "b.safetensors --score './score.py {}' "
                                   "--out best.safetensors\n"
                                   "  dashi merge --recipe linear.yaml --out ab.safetensors");
-  MergeRecipe& recipe = arguments->recipe;
   CLI::Option* const method =
-      verb->add_option("--method", recipe.method,
+      verb->add_option("--method", arguments->method,
                        "linear: the mean with the given weights; uniform: the plain mean; greedy: "
                        "the plain mean\n"
                        "of those that raise the score")
@@ -233,24 +253,25 @@ void add_merge(CLI::App& app, Session& session) {
               "FILE or FILE=WEIGHT, a decimal with at most 8 places; split at the last '='")
           ->expected(1)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb->add_option("--recipe", arguments->file,
+  verb->add_option("--recipe", arguments->recipe,
                    "a YAML file with mergekit's keys for a linear merge: models, merge_method, "
                    "parameters (weight, also\n"
                    "by filter), base_model, dtype, out_dtype; and on_missing")
       ->excludes(method)
       ->excludes(models);
-  verb->add_option("--on-missing", recipe.on_missing,
+  verb->add_option("--on-missing", arguments->on_missing,
                    "a tensor that some models lack is an error, or: skip, the mean of the others; "
                    "zero; keep-base,\n"
                    "the tensor of --base stands for it")
-      ->check(CLI::IsMember({"error", "skip", "zero", "keep-base"}));
-  verb->add_option("--base", recipe.base, "the checkpoint that --on-missing=keep-base takes from");
+      ->check(CLI::IsMember(on_missing_names()));
+  verb->add_option("--base", arguments->base,
+                   "the checkpoint that --on-missing=keep-base takes from");
   verb->add_option(
       "--score", arguments->score,
       "for greedy: a command that prints the score of checkpoint {}, higher is better; split\n"
       "into words as a shell does, but run without one");
   add_named_output(*verb, arguments->output);
-  add_mean_dtype(*verb, arguments->mean);
+  add_mean_dtype(*verb, arguments->dtype);
   verb->add_flag("--strict-dtype", arguments->mean.strict_dtype,
                  "refuse models that store a tensor in different dtypes");
   verb->add_flag(

@@ -6,8 +6,10 @@
 #include "yaml_tree.hpp"
 
 #include <dashi/core/error.hpp>
+#include <dashi/core/expects.hpp>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 namespace cli {
@@ -16,7 +18,13 @@ namespace merging = dashi::merging;
 
 namespace {
 
+constexpr std::array policies{merging::OnMissing::error, merging::OnMissing::skip,
+                              merging::OnMissing::zero, merging::OnMissing::keep_base};
+
 merging::DecimalWeight weight_of(ConfigMap& map, std::string_view key) {
+  if (map.is_list(key)) {
+    map.refuse(key, "a list", "one decimal number for all layers, or a list of {filter, value}");
+  }
   std::string const text = map.text(key);
   try {
     return merging::parse_weight(text);
@@ -40,6 +48,10 @@ Weights read_weights(ConfigMap& parameters) {
     out.weight = weight_of(parameters, "weight");
     return out;
   }
+  if (parameters.lists_words("weight")) {
+    parameters.refuse("weight", "a list of numbers, one for each part of the layers",
+                      "one decimal number for all layers, or a list of {filter, value}");
+  }
   for (ConfigMap& rule : parameters.maps("weight")) {
     std::string const filter = rule.text("filter", "*");
     if (!rule.has("value")) {
@@ -56,9 +68,6 @@ Weights read_weights(ConfigMap& parameters) {
       out.rules.push_back({filter, weight});
     }
   }
-  if (!out.weight) {
-    parameters.refuse("weight", "without an entry for all tensors", "{value: W} as the last");
-  }
   return out;
 }
 
@@ -72,9 +81,16 @@ RecipeModel read_model(ConfigMap map, Weights const& common) {
   Weights const own = read_weights(parameters);
   parameters.finish();
   map.finish();
-  Weights const& weights = own.weight ? own : common;
-  out.weight = weights.weight.value_or(merging::DecimalWeight{});
-  out.rules = weights.rules;
+  out.rules = own.rules;
+  if (own.weight) {
+    out.weight = *own.weight;
+    return out;
+  }
+  out.rules.insert(out.rules.end(), common.rules.begin(), common.rules.end());
+  if (!out.rules.empty() && !common.weight) {
+    parameters.refuse("weight", "without an entry for all tensors", "{value: W} as the last");
+  }
+  out.weight = common.weight.value_or(merging::DecimalWeight{});
   return out;
 }
 
@@ -91,17 +107,23 @@ std::string dtype_of(ConfigMap& map, std::string_view key, std::string fallback)
 
 }  // namespace
 
-merging::OnMissing on_missing_argument(std::string const& text) {
-  for (merging::OnMissing const policy :
-       {merging::OnMissing::skip, merging::OnMissing::zero, merging::OnMissing::keep_base}) {
-    if (text == merging::name(policy)) {
-      return policy;
-    }
+std::vector<std::string> on_missing_names() {
+  std::vector<std::string> out;
+  for (merging::OnMissing const policy : policies) {
+    out.emplace_back(merging::name(policy));
   }
-  return merging::OnMissing::error;
+  return out;
 }
 
-MergeRecipe read_merge_recipe(std::filesystem::path const& file) {
+merging::OnMissing on_missing_argument(std::string const& text) {
+  auto const at = std::find_if(policies.begin(), policies.end(), [&](merging::OnMissing policy) {
+    return text == merging::name(policy);
+  });
+  DASHI_EXPECTS(at != policies.end(), "only names of on_missing_names()");
+  return *at;
+}
+
+MergeRecipe read_merge_recipe(std::filesystem::path const& file, std::string const& on_missing) {
   std::string const name = file.string();
   YamlNode const root = read_yaml(file);
   ConfigMap map(name, "", &root);
@@ -124,8 +146,16 @@ MergeRecipe read_merge_recipe(std::filesystem::path const& file) {
   }
   out.base = map.text("base_model");
   out.dtype = dtype_of(map, "out_dtype", dtype_of(map, "dtype", "same"));
-  out.on_missing = map.choice("on_missing", "error", {"error", "skip", "zero", "keep-base"});
+  std::string const own = map.choice("on_missing", "error", on_missing_names());
   map.finish();
+  std::string const keep_base(merging::name(merging::OnMissing::keep_base));
+  if (!out.base.empty() && own != keep_base && on_missing != keep_base) {
+    map.refuse("base_model", out.base + ", and nothing is taken from it", "on_missing: keep-base");
+  }
+  out.on_missing = on_missing.empty() ? own : on_missing;
+  if (out.on_missing != keep_base) {
+    out.base.clear();
+  }
   bool const weighted = std::any_of(out.models.begin(), out.models.end(), [](auto const& model) {
     return !model.rules.empty() || model.weight != merging::DecimalWeight{};
   });

@@ -27,13 +27,14 @@ struct MergeRecipe {
   std::string on_missing = "error";
 };
 
-/// error, skip, zero or keep-base.
+/// The spellings of dashi::merging::OnMissing, and the policy of one of them.
+std::vector<std::string> on_missing_names();
 dashi::merging::OnMissing on_missing_argument(std::string const& text);
 
 /// Reads a recipe with the keys of mergekit's files as far as they speak of a weighted mean: models
 /// with a model and parameters.weight, a number or a list of {filter, value}; merge_method,
-/// parameters, base_model, dtype, out_dtype; and on_missing, which is ours. Throws
-/// ConfigurationError with the line.
-MergeRecipe read_merge_recipe(std::filesystem::path const& file);
+/// parameters, base_model, dtype, out_dtype; and on_missing, which is ours. `on_missing`, where it
+/// is not empty, overrules that of the file. Throws ConfigurationError with the line.
+MergeRecipe read_merge_recipe(std::filesystem::path const& file, std::string const& on_missing);
 
 }  // namespace cli

@@ -26,11 +26,13 @@ namespace {
 
 /// A commit only renames and syncs directories; one that takes longer hangs.
 constexpr std::chrono::seconds longest_commit{30};
+/// A program that takes longer to load hangs as well.
+constexpr std::chrono::seconds longest_start{10};
 
 std::mutex mutex;
 std::set<std::filesystem::path> directories;  // guarded by mutex
 std::filesystem::path folder_of_candidates;   // guarded by mutex
-std::mutex start_of_child;  // held from before a child is there until running_child names it
+std::timed_mutex start_of_child;  // held from before a child is there until running_child names it
 std::atomic<pid_t> running_child{0};
 std::atomic<bool> ending{false};
 std::atomic<bool> first_asks{false};
@@ -93,7 +95,7 @@ void wait_for_signal() {
   {
     ending = true;
     {
-      std::scoped_lock const lock(start_of_child);
+      std::unique_lock const lock(start_of_child, longest_start);
       if (pid_t const child = running_child; child > 0) {
         ::kill(child, SIGTERM);
       }

@@ -69,10 +69,13 @@ class OnMissing(MergeCase):
         self.assertEqual({t["name"]: t["from"] for t in plan["tensors"]}["only_a"], ["F32", None])
 
     def test_nothing_missing_leaves_no_trace(self):
-        models = ("merge", "--method", "uniform", "--model", "a", "--out")
+        self.write("c", x=5, mlp=6, only_a=7)
+        models = ("merge", "--method", "uniform", "--model", "a", "--model", "c", "--force", "--out")
         self.dashi(*models, "plain")
-        self.dashi(*models, "skipped", "--on-missing", "skip")
-        self.assertEqual(self.path("plain").read_bytes(), self.path("skipped").read_bytes())
+        for policy in (["skip"], ["zero"], ["keep-base", "--base", "base"]):
+            self.dashi(*models, "out", "--on-missing", *policy)
+            self.assertEqual(self.path("plain").read_bytes() == self.path("out").read_bytes(), policy[0] != "keep-base")
+        self.assertEqual(self.values()["only_b"], 128)  # the base has it, and no model
 
     def test_refusals(self):
         self.refused(*self.MODELS, "--on-missing", "keep-base", status=2, code="base")
@@ -140,6 +143,37 @@ out_dtype: bfloat16
         self.assertEqual(tensors["x"][0], "F64")
         self.dashi(*self.recipe(self.LINEAR + "base_model: base\n", on_missing="keep-base"))
         self.assertEqual(self.values(), {"x": 1.25, "mlp": 10, "only_a": 19, "only_b": 104})
+        self.refused(*self.recipe(self.LINEAR, on_missing="error"), status=65, code="missing-tensor")
+        keep = self.LINEAR.replace("skip", "keep-base") + "base_model: base\n"
+        self.dashi(*self.recipe(keep, on_missing="skip"))
+        self.assertEqual(self.values()["only_a"], 4)
+        self.dashi(*self.recipe(self.LINEAR.replace("float32", "float16"), dtype="same"))
+        self.assertEqual(read_safetensors(self.path("out"))[0]["x"][0], "F32")
+
+    def test_what_a_model_does_not_say_the_recipe_does(self):
+        self.dashi(*self.recipe("""\
+merge_method: linear
+models:
+  - model: a
+    parameters: {weight: [{filter: mlp, value: 3}]}
+  - {model: b}
+parameters: {weight: [{filter: x, value: 2}, {value: 1}]}
+on_missing: skip
+"""))
+        self.assertEqual(self.values(), {"x": 1.5, "mlp": 10, "only_a": 4, "only_b": 32})
+
+    def test_a_filter_that_fits_nothing_is_told(self):
+        recipe = self.recipe(self.LINEAR.replace("0.75", "[{filter: mpl, value: 1}, {value: 0.75}]"))
+        self.assertIn("no tensor takes the weight of the filter 'mpl'", " ".join(self.json(*recipe)["warnings"]))
+        text = self.dashi(*self.recipe(self.LINEAR.replace("0.75", "[{filter: mlp, value: 1}, {value: 0.75}]")),
+                          "--dry-run")
+        self.assertIn("weight 1 in 1 tensors with 'mlp' in the name", text)
+
+    def test_saturate_where_a_tensor_is_missing(self):
+        self.write("big", x=1, mlp=1, only_big=1e6)
+        self.dashi("merge", "--method", "linear", "--model", "a", "--model", "big", "--out", "out", "--dtype=f16",
+                   "--saturate", "--on-missing=skip")
+        self.assertEqual(read_safetensors(self.path("out"))[0]["only_big"][2], b"\xff\x7b")
 
     def test_refusals(self):
         def refuse(text, *expected, code="config-value"):
@@ -151,7 +185,7 @@ out_dtype: bfloat16
         refuse(linear.replace("linear", "slerp"), "line 1", "linear, uniform or greedy")
         refuse(linear.replace("merge_method: linear\n", ""), "merge_method is missing")
         refuse(linear.replace("0.75", "1e-3"), "line 5", "exponent", "decimal")
-        refuse(linear.replace("0.75", "[0, 0.5, 1]"), "line 5", "a map", code="config-type")
+        refuse(linear.replace("0.75", "[0, 0.5, 1]"), "line 5", "a list of numbers", "one decimal number")
         refuse(linear.replace("0.75", "[{filter: mlp, value: 1}]"), "line 5", "entry for all tensors")
         refuse(linear.replace("0.75", "[{value: 1}, {filter: mlp, value: 1}]"), "line 5", "as the last")
         refuse(linear.replace("0.75", "[{filter: mlp}]"), "value is missing")
@@ -168,4 +202,5 @@ out_dtype: bfloat16
         self.refused(*self.recipe(linear), "--model", "a", status=2, code="usage")
         self.refused("merge", "--recipe", "none.yaml", "--out", "out", status=66, code="no-such-file")
         self.refused("merge", "--recipe", "", "--out", "out", status=2, code="empty-path")
-        self.refused(*self.recipe(linear + "base_model: base\n"), status=2, code="base")
+        refuse(linear + "base_model: base\n", "line 11", "on_missing: keep-base")
+        refuse(linear.replace("0.75", "[{value: [0, 1]}]"), "line 5", "one decimal number")

@@ -26,6 +26,7 @@ enum class MergeForm {
 struct MergeTraits {
   MergeForm form = MergeForm::linear;
   bool needs_base = false;  ///< wants the checkpoint that the members were tuned from (not linear)
+  bool by_tensor = false;   ///< linear: MergeMember::rules count; for others they are an error
   bool selects = false;     ///< linear: members of weight 0 are left out of the result's provenance
 };
 

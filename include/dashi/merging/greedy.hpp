@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,20 +33,30 @@ struct GreedyStep {
 /// with it scores at least as high as without. Model soups, arXiv 2203.05482, recipe 1.
 ///
 /// Equal scores keep the given order. All kept members have weight 1, so weights other than 1 are a
-/// UsageError. A score that is NaN or infinite is a FormatError. Candidate soups are written to a
-/// private folder inside `scratch`, one at a time, and removed after they are scored.
+/// UsageError. A candidate has the tensors that its members have. A score that is NaN or infinite
+/// is a FormatError. Candidate soups are written to a private folder inside `scratch`, one at a
+/// time, and removed after they are scored.
 struct Greedy {
   static constexpr MergeTraits traits{.form = MergeForm::linear, .selects = true};
   static constexpr std::string_view name = "greedy";
 
   /// Higher is better. Gets the path of a checkpoint: a member's own, or a candidate soup.
   std::function<double(std::filesystem::path const&)> score;
-  std::filesystem::path scratch;  ///< an existing folder with room for one checkpoint
-  MergeOptions options{};         ///< of the candidates
+  std::filesystem::path scratch;      ///< an existing folder with room for one checkpoint
+  MergeOptions options{};             ///< of the candidates; zeros for missing tensors are refused
+  std::optional<MergeMember> base{};  ///< for OnMissing::keep_base
   std::function<void(GreedyStep const&)> report{};  ///< told every decision, in order; may be empty
 
   std::vector<DecimalWeight> weights(std::span<MergeMember const> members) const {
     DASHI_EXPECTS(score != nullptr, "Greedy needs a score function");
+    if (options.on_missing == OnMissing::zero) {
+      throw UsageError({.code = "on-missing",
+                        .file = {},
+                        .place = "method greedy",
+                        .found = "zeros for missing tensors",
+                        .expected = "skip or keep-base: zeros would be scored as part of a model",
+                        .advice = {}});
+    }
     for (MergeMember const& member : members) {
       if (member.weight != DecimalWeight{}) {
         throw UsageError({.code = "bad-weight",
@@ -59,9 +70,9 @@ struct Greedy {
     PrivateFolder const folder(scratch);
     std::vector<double> own(members.size());
     for (std::size_t m = 0; m < members.size(); ++m) {
-      // A member that is stored under other names, or will be rounded, is scored as the soup of
-      // itself.
-      bool const as_it_is = members[m].keys.empty() && !options.dtype;
+      // A member that is stored under other names, will be rounded, or has tensors of the base is
+      // scored as the soup of itself.
+      bool const as_it_is = members[m].keys.empty() && !options.dtype && !base;
       own[m] = as_it_is ? checked_score(members[m].checkpoint->path())
                         : candidate_score({members[m]}, folder.path());
     }
@@ -111,7 +122,7 @@ private:
     std::filesystem::path const path = folder / "candidate.safetensors";
     MergeOptions unnamed = options;
     unnamed.digests = false;  // nobody keeps a candidate
-    publish_mean(plan_mean(soup, unnamed, std::string(name)), path, {.force = true});
+    publish_mean(plan_mean(soup, unnamed, std::string(name), base), path, {.force = true});
     return checked_score(path);
   }
 };

@@ -22,6 +22,13 @@
 
 namespace dashi::merging {
 
+/// What the source behind the members is for.
+enum class BaseUse {
+  none,         ///< there is none
+  by_strategy,  ///< the strategy computes with it
+  stands_in,    ///< OnMissing::keep_base takes tensors from it
+};
+
 namespace detail {
 
 using NamedTensors = std::map<std::string_view, io::TensorRef const*>;
@@ -89,20 +96,24 @@ inline void expect_all(MergeMember const& member, NamedTensors const& mine,
                      .advice = std::move(advice)});
 }
 
+/// The first member that lacks the tensor, or `members`.
+inline std::size_t first_lacking(PlannedTensor const& tensor, std::size_t members) {
+  auto const end = tensor.sources.begin() + static_cast<std::ptrdiff_t>(members);
+  return static_cast<std::size_t>(std::find(tensor.sources.begin(), end, nullptr) -
+                                  tensor.sources.begin());
+}
+
 /// Refuses a tensor that some source lacks and nothing can stand for.
 inline void expect_substitute(PlannedTensor const& tensor, std::span<MergeMember const> sources,
                               std::size_t members, OnMissing policy) {
-  auto const lacks = [&](std::size_t s) { return tensor.sources[s] == nullptr; };
-  std::size_t m = 0;
-  while (m < members && !lacks(m)) {
-    ++m;
-  }
-  if (m == members) {
-    return;
-  }
-  if (policy == OnMissing::skip && tensor.first_source() == members) {
+  if (policy != OnMissing::keep_base && tensor.first_source() == members) {
     fail_tensor(sources[members], "missing-tensor", tensor, "is in the base alone",
                 "every tensor in at least one member", "merge with --on-missing=keep-base");
+  }
+  auto const lacks = [&](std::size_t s) { return tensor.sources[s] == nullptr; };
+  std::size_t const m = first_lacking(tensor, members);
+  if (m == members) {
+    return;
   }
   if (policy == OnMissing::zero && !io::is_averaged(tensor.like().dtype)) {
     fail_tensor(sources[m], "missing-tensor", tensor,
@@ -168,12 +179,12 @@ inline void match_dtypes(PlannedTensor& tensor, std::span<MergeMember const> mem
 /// The tensors of the merged checkpoint by name, or FormatError: every member has the same names
 /// (after its key map) unless options.on_missing says what stands for a tensor, and the same
 /// shapes; dtypes that are averaged may differ when options.dtype says what the result is, all
-/// others are equal. The last of `sources` is the base when `with_base`. Reads no tensor data. At
-/// least one member.
+/// others are equal. Behind the members may be a base: where it only stands for what is missing, it
+/// is the source of no other tensor. Reads no tensor data. At least one member.
 inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> sources,
                                                 MergeOptions const& options = {},
-                                                bool with_base = false) {
-  std::size_t const members = sources.size() - (with_base ? 1 : 0);
+                                                BaseUse base = BaseUse::none) {
+  std::size_t const members = sources.size() - (base == BaseUse::none ? 0 : 1);
   if (members == 0) {
     throw UsageError({.code = "no-members",
                       .file = {},
@@ -190,8 +201,8 @@ inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> sou
     all.insert(named.back().begin(), named.back().end());
   }
   for (std::size_t s = 0; s < sources.size(); ++s) {
-    bool const all_wanted = s < members ? options.on_missing == OnMissing::error
-                                        : options.on_missing != OnMissing::keep_base;
+    bool const all_wanted =
+        s < members ? options.on_missing == OnMissing::error : base == BaseUse::by_strategy;
     if (all_wanted) {
       detail::expect_all(sources[s], named[s], all);
     }
@@ -203,6 +214,10 @@ inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> sou
     for (detail::NamedTensors const& mine : named) {
       auto const at = mine.find(name);
       tensor.sources.push_back(at == mine.end() ? nullptr : at->second);
+    }
+    bool const complete = detail::first_lacking(tensor, members) == members;
+    if (complete && base == BaseUse::stands_in) {
+      tensor.sources.back() = nullptr;
     }
     detail::expect_substitute(tensor, sources, members, options.on_missing);
     detail::match_shapes(tensor, sources);

@@ -31,7 +31,7 @@ enum class OverflowPolicy {
 /// What to do with a tensor that some members lack.
 enum class OnMissing {
   error,      ///< FormatError with the names
-  skip,       ///< the mean of the members that have it, by their weights
+  skip,       ///< the mean of the members that have it; their weights need a positive total
   zero,       ///< zeros stand for it; a tensor that is not averaged is an error
   keep_base,  ///< the base's tensor stands for it; a tensor that the base lacks too is an error
 };

@@ -23,7 +23,9 @@ using MeanResult = MergeResult;
 inline MeanPlan plan_mean(std::vector<MergeMember> members, MergeOptions const& options = {},
                           std::string method = "linear", std::optional<MergeMember> base = {}) {
   MeanPlan plan =
-      plan_merge(std::move(method), std::move(members), std::move(base), options, false, false);
+      plan_merge(std::move(method), std::move(members), std::move(base),
+                 options.on_missing == OnMissing::keep_base ? BaseUse::stands_in : BaseUse::none,
+                 options, false, false);
   CombineMean{plan};
   return plan;
 }

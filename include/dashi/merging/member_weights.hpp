@@ -20,13 +20,31 @@ namespace dashi::merging {
 /// One a member: its weight in some tensors. Nothing: it takes no part in them.
 using MemberWeights = std::vector<std::optional<DecimalWeight>>;
 
-/// A member's weight in a tensor of this name (in the merged checkpoint): that of the first rule
-/// whose text the name contains, else the member's own.
-inline DecimalWeight weight_in(MergeMember const& member, std::string_view tensor) {
+/// The first rule whose text the name contains, or as many as there are.
+inline std::size_t rule_for(MergeMember const& member, std::string_view tensor) {
   auto const at =
       std::find_if(member.rules.begin(), member.rules.end(),
                    [&](WeightRule const& rule) { return tensor.find(rule.filter) != tensor.npos; });
-  return at == member.rules.end() ? member.weight : at->weight;
+  return static_cast<std::size_t>(at - member.rules.begin());
+}
+
+/// A member's weight in a tensor of this name (in the merged checkpoint): that of the first rule
+/// whose text the name contains, else the member's own.
+inline DecimalWeight weight_in(MergeMember const& member, std::string_view tensor) {
+  std::size_t const rule = rule_for(member, tensor);
+  return rule == member.rules.size() ? member.weight : member.rules[rule].weight;
+}
+
+/// How many of these tensors take a rule of a member, in the order of its rules.
+inline std::vector<std::size_t> uses_of_rules(MergeMember const& member,
+                                              std::span<PlannedTensor const> tensors) {
+  std::vector<std::size_t> out(member.rules.size());
+  for (PlannedTensor const& tensor : tensors) {
+    if (std::size_t const rule = rule_for(member, tensor.name); rule < out.size()) {
+      ++out[rule];
+    }
+  }
+  return out;
 }
 
 /// The different sets of weights that the tensors have, and sets PlannedTensor::weights. A member

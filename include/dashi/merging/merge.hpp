@@ -19,21 +19,32 @@ namespace dashi::merging {
 
 namespace detail {
 
-inline void expect_base(std::string_view method, bool wanted, bool given) {
-  if (wanted != given) {
-    throw UsageError(
-        {.code = "base",
-         .file = {},
-         .place = "method " + std::string(method),
-         .found = given ? "a base checkpoint" : "no base checkpoint",
-         .expected = wanted ? "the checkpoint that the members were tuned from" : "none",
-         .advice = {}});
+/// What a strategy wants a base for.
+inline BaseUse base_use(bool needed, MergeOptions const& options) {
+  return needed                                       ? BaseUse::by_strategy
+         : options.on_missing == OnMissing::keep_base ? BaseUse::stands_in
+                                                      : BaseUse::none;
+}
+
+inline void expect_no_rules(std::string_view method, std::span<MergeMember const> members) {
+  for (MergeMember const& member : members) {
+    if (!member.rules.empty()) {
+      throw UsageError({.code = "weight-rules",
+                        .file = member.checkpoint->path().string(),
+                        .place = "method " + std::string(method),
+                        .found = "weights by tensor",
+                        .expected = "none with this method",
+                        .advice = "merge with the method linear"});
+    }
   }
 }
 
 /// The members with the weights that a linear strategy gives them.
 template <MergeStrategy Strategy>
 std::vector<MergeMember> weighed(Strategy const& strategy, std::vector<MergeMember> members) {
+  if (!Strategy::traits.by_tensor) {
+    expect_no_rules(Strategy::name, members);
+  }
   std::vector<DecimalWeight> const weights = strategy.weights(members);
   DASHI_EXPECTS(weights.size() == members.size(), "a linear strategy gives one weight a member");
   for (std::size_t m = 0; m < members.size(); ++m) {
@@ -53,14 +64,12 @@ template <class Strategy>
 MergePlan plan_strategy(Strategy const& strategy, std::vector<MergeMember> members,
                         MergeOptions const& options = {}, std::optional<MergeMember> base = {}) {
   static_assert(require_merge_strategy<Strategy>());
-  detail::expect_base(Strategy::name,
-                      Strategy::traits.needs_base || options.on_missing == OnMissing::keep_base,
-                      base.has_value());
   if constexpr (Strategy::traits.form == MergeForm::linear) {
     return plan_mean(detail::weighed(strategy, std::move(members)), options,
                      std::string(Strategy::name), std::move(base));
   } else {
-    return plan_merge(std::string(Strategy::name), std::move(members), std::move(base), options,
+    return plan_merge(std::string(Strategy::name), std::move(members), std::move(base),
+                      detail::base_use(Strategy::traits.needs_base, options), options,
                       Strategy::traits.form == MergeForm::tensor, true);
   }
 }

@@ -28,6 +28,7 @@ struct MergePlan {
   std::string method;
   std::vector<MergeMember> sources;  ///< the members, then the base if there is one
   std::size_t members = 0;
+  BaseUse base = BaseUse::none;
   MergeOptions options{};
   std::vector<PlannedTensor> tensors;  ///< in the order in which they lie in the output
   std::vector<MemberWeights> weights;  ///< the sets of weights that tensors have
@@ -39,7 +40,8 @@ struct MergePlan {
   /// How the pass hashes a source. All sources alike, so that copies are noticed: SHA-256 as soon
   /// as one has an expected digest.
   io::DigestKind digest_kind(std::size_t source) const {
-    if (!options.digests && !sources[source].digest) {
+    bool const unused = source == members && base == BaseUse::stands_in && incomplete() == 0;
+    if ((!options.digests && !sources[source].digest) || unused) {
       return io::DigestKind::none;
     }
     bool const expected = std::any_of(sources.begin(), sources.end(),
@@ -51,8 +53,7 @@ struct MergePlan {
   std::size_t incomplete() const {
     return static_cast<std::size_t>(
         std::count_if(tensors.begin(), tensors.end(), [&](PlannedTensor const& tensor) {
-          auto const end = tensor.sources.begin() + static_cast<std::ptrdiff_t>(members);
-          return std::find(tensor.sources.begin(), end, nullptr) != end;
+          return detail::first_lacking(tensor, members) < members;
         }));
   }
 
@@ -64,7 +65,7 @@ struct MergePlan {
       RecipeMember member{sources[s].name, sources[s].weight, digests[s], sources[s].rules};
       if (s < members) {
         recipe.members.push_back(std::move(member));
-      } else {
+      } else if (base == BaseUse::by_strategy || incomplete() > 0) {
         recipe.base = std::move(member);
       }
     }
@@ -107,11 +108,23 @@ inline void expect_distinct(std::span<MergeMember const> members) {
 /// Matches names, shapes and dtypes of the members (and the base) and cuts the work into chunks.
 /// Throws UsageError and FormatError; reads no tensor data.
 inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members,
-                            std::optional<MergeMember> base, MergeOptions const& options,
-                            bool whole_tensors, bool as_double) {
+                            std::optional<MergeMember> base, BaseUse base_use,
+                            MergeOptions const& options, bool whole_tensors, bool as_double) {
+  if (base.has_value() != (base_use != BaseUse::none)) {
+    throw UsageError({.code = "base",
+                      .file = {},
+                      .place = "method " + method,
+                      .found = base ? "a base that nothing is taken from" : "no base checkpoint",
+                      .expected = base ? "none"
+                                  : base_use == BaseUse::by_strategy
+                                      ? "the checkpoint that the members were tuned from"
+                                      : "the checkpoint whose tensors stand for missing ones",
+                      .advice = {}});
+  }
   MergePlan plan{.method = std::move(method),
                  .sources = std::move(members),
                  .members = 0,
+                 .base = base_use,
                  .options = options,
                  .tensors = {},
                  .weights = {},
@@ -120,10 +133,10 @@ inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members
   if (!options.allow_duplicate) {
     detail::expect_distinct(plan.sources);
   }
-  if (base && plan.members > 0) {
+  if (base && plan.members > 0) {  // match_members() refuses a merge of nothing
     plan.sources.push_back(std::move(*base));
   }
-  plan.tensors = match_members(plan.sources, options, plan.sources.size() > plan.members);
+  plan.tensors = match_members(plan.sources, options, base_use);
   std::stable_sort(plan.tensors.begin(), plan.tensors.end(), [](auto const& a, auto const& b) {
     return io::bits(a.dtype) > io::bits(b.dtype);  // as the writer lays them out
   });

@@ -38,6 +38,18 @@ struct Recipe {
 
 namespace detail {
 
+inline std::string rules_text(RecipeMember const& member) {
+  std::string out;
+  for (std::size_t r = 0; r < member.rules.size(); ++r) {
+    out += r == 0 ? ",\"weights\":[{\"filter\":" : ",{\"filter\":";
+    io::append_quoted(out, member.rules[r].filter);
+    out += ",\"weight\":";
+    io::append_quoted(out, text(member.rules[r].weight));
+    out += r + 1 == member.rules.size() ? "}]" : "}";
+  }
+  return out;
+}
+
 inline void append_member(std::string& out, RecipeMember const& member, bool weighted) {
   out += "{";
   if (!member.digest.empty()) {
@@ -50,13 +62,7 @@ inline void append_member(std::string& out, RecipeMember const& member, bool wei
   if (weighted) {
     out += ",\"weight\":";
     io::append_quoted(out, text(member.weight));
-    for (std::size_t r = 0; r < member.rules.size(); ++r) {
-      out += r == 0 ? ",\"weights\":[{\"filter\":" : ",{\"filter\":";
-      io::append_quoted(out, member.rules[r].filter);
-      out += ",\"weight\":";
-      io::append_quoted(out, text(member.rules[r].weight));
-      out += r + 1 == member.rules.size() ? "}]" : "}";
-    }
+    out += rules_text(member);
   }
   out += "}";
 }
@@ -65,13 +71,15 @@ inline void append_member(std::string& out, RecipeMember const& member, bool wei
 
 /// Canonical JSON of a recipe: no white space, keys in order, members ordered by digest, name and
 /// weight, so that it depends on the set of members alone. `digest` is left out where unknown,
-/// `weights` and `on_missing` where they change nothing.
+/// `weights` where a member has no rules, `on_missing` where no member lacks a tensor.
 ///
 ///     {"dtype":"same","members":[{"digest":"…","name":"a.safetensors","weight":"0.3"}],"method":"linear"}
 inline std::string recipe_json(Recipe recipe) {
   std::sort(recipe.members.begin(), recipe.members.end(), [](auto const& a, auto const& b) {
-    return std::tuple(std::string_view(a.digest), std::string_view(a.name), text(a.weight)) <
-           std::tuple(std::string_view(b.digest), std::string_view(b.name), text(b.weight));
+    return std::tuple(std::string_view(a.digest), std::string_view(a.name), text(a.weight),
+                      detail::rules_text(a)) < std::tuple(std::string_view(b.digest),
+                                                          std::string_view(b.name), text(b.weight),
+                                                          detail::rules_text(b));
   });
   std::string out = "{";
   if (recipe.base) {

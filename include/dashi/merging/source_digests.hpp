@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/io/checkpoint_digest.hpp>
 #include <dashi/io/digest.hpp>
 #include <dashi/merging/merge_plan.hpp>
 #include <dashi/merging/ordered_digest.hpp>
@@ -20,7 +21,7 @@ class SourceDigests {
 public:
   explicit SourceDigests(MergePlan const& plan) : plan_(plan) {
     for (std::size_t s = 0; s < plan.sources.size(); ++s) {
-      kinds_.push_back(plan.digest_kind(s));
+      kinds_.push_back(in_part(s) ? io::DigestKind::none : plan.digest_kind(s));
       std::size_t own = 0;
       std::vector<std::size_t>& numbers = numbers_.emplace_back();
       for (PlannedTensor const& tensor : plan.tensors) {
@@ -51,11 +52,13 @@ public:
     xxh3_.abandon_after(chunk);
   }
 
-  /// One a source after the pass; empty where none is wanted.
+  /// One a source after the pass; empty where none is wanted. Reads a source of which the pass
+  /// has read a part.
   std::vector<std::string> texts() const {
     std::vector<std::string> out;
     for (std::size_t s = 0; s < kinds_.size(); ++s) {
-      out.push_back(!wanted(s)                            ? std::string()
+      out.push_back(in_part(s)                            ? whole_digest(s)
+                    : !wanted(s)                          ? std::string()
                     : kinds_[s] == io::DigestKind::sha256 ? sha256_.member_digest(s)
                                                           : xxh3_.member_digest(s));
     }
@@ -63,6 +66,22 @@ public:
   }
 
 private:
+  /// Whether the pass reads only some tensors of a source.
+  bool in_part(std::size_t source) const {
+    return source == plan_.members && plan_.base == BaseUse::stands_in;
+  }
+
+  std::string whole_digest(std::size_t source) const {
+    io::Checkpoint const& checkpoint = *plan_.sources[source].checkpoint;
+    auto const threads = static_cast<std::size_t>(plan_.layout.workers);
+    switch (plan_.digest_kind(source)) {
+      case io::DigestKind::sha256: return io::checkpoint_digest<io::Sha256>(checkpoint, threads);
+      case io::DigestKind::xxh3: return io::checkpoint_digest<io::Xxh3>(checkpoint, threads);
+      case io::DigestKind::none: break;
+    }
+    return {};
+  }
+
   template <class Hash>
   void add_member(OrderedDigest<Hash>& digest, std::size_t source, io::DigestKind kind) {
     std::vector<io::TensorDigestOf<Hash>> tensors;

@@ -182,6 +182,9 @@ private:
       std::replace(worker.held.begin(), worker.held.end() - 1,
                    static_cast<std::byte const*>(nullptr), worker.held.back());
     }
+    if (plan_.base == BaseUse::stands_in) {
+      worker.held.pop_back();
+    }
     Values const all{.tensor = &like,
                      .first = plan_.layout.pieces[segment.first_piece].first,
                      .count = segment.count,

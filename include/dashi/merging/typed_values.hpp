@@ -30,7 +30,8 @@ struct Values {
   std::uint64_t first = 0;                ///< index of the first element in that tensor
   std::uint64_t count = 0;
   io::Dtype held_as = io::Dtype::f32;
-  std::span<std::byte const* const> held{};  ///< one a source; null: it takes no part
+  /// One a member, null where it takes no part; then the base where a strategy needs it.
+  std::span<std::byte const* const> held{};
   double* result = nullptr;  ///< room for `count`, where the combination asks for it
   std::byte* out = nullptr;  ///< room for `count` of tensor->dtype
 };
@@ -74,7 +75,8 @@ inline void saturate(Values const& values) {
         }
         bool finite = true;
         for (std::byte const* member : values.held) {
-          finite = finite && is_finite(reinterpret_cast<In const*>(member)[i]);
+          finite =
+              finite && (member == nullptr || is_finite(reinterpret_cast<In const*>(member)[i]));
         }
         if (finite) {
           out[i] =

@@ -12,7 +12,7 @@ namespace dashi::merging {
 /// The weighted mean Σ w_i θ_i / Σ w_i with the members' own weights; negative ones are allowed, a
 /// total that is not positive is a UsageError.
 struct Weighted {
-  static constexpr MergeTraits traits{.form = MergeForm::linear};
+  static constexpr MergeTraits traits{.form = MergeForm::linear, .by_tensor = true};
   static constexpr std::string_view name = "linear";
 
   std::vector<DecimalWeight> weights(std::span<MergeMember const> members) const {

@@ -3,6 +3,7 @@
 // nothing is missing.
 #include "support/merge_files.hpp"
 
+#include <dashi/merging/greedy.hpp>
 #include <dashi/merging/merge.hpp>
 #include <dashi/merging/uniform.hpp>
 #include <dashi/merging/weighted.hpp>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <optional>
 #include <random>
 #include <string>
@@ -34,15 +36,12 @@ using Tensors = std::vector<FileTensor>;
 Tensors all_tensors(unsigned seed) {
   Tensors out;
   for (unsigned i = 0; i < 40; ++i) {
-    out.push_back(file_tensor("small." + std::to_string(i), i % 2 == 0 ? Dtype::f32 : Dtype::f16,
-                              {i % 2 == 0 ? 5U : 10U}, random_floats(5, seed + i)));
+    std::string const name = "small." + std::to_string(i);
+    out.push_back(i % 2 == 0
+                      ? file_tensor(name, Dtype::f32, {5}, random_floats(5, seed + 7 * i))
+                      : file_tensor(name, Dtype::f16, {10}, random_halves(10, 0x7c00, seed + i)));
   }
-  for (FileTensor& tensor : out) {
-    if (tensor.dtype == Dtype::f16) {
-      auto const halves = random_halves(10, 0x7c00, seed);
-      tensor = file_tensor(tensor.name, Dtype::f16, {10}, halves);
-    }
-  }
+  out.push_back(file_tensor("empty", Dtype::f32, {0, 3}, std::vector<float>{}));
   out.push_back(file_tensor("large", Dtype::f32, {70'001}, random_floats(70'001, seed + 50)));
   out.push_back(file_tensor("huge", Dtype::bf16, {90'001}, random_halves(90'001, 0x7f80, seed)));
   out.push_back(file_tensor("steps", Dtype::i64, {2}, std::vector<std::int64_t>{7, -1}));
@@ -156,6 +155,10 @@ TEST_CASE("what stands for missing tensors gives the bits of a merge without gap
   MergePlan const plan = plan_strategy(Weighted{}, in.members, options_for(policy), base);
   CHECK(plan.incomplete() > 20);
   MergeResult const result = publish_mean(plan, in.folder / "out");
+  if (base) {
+    MergeResult const alone = publish_mean(plan_mean({*base}), in.folder / "alone");
+    CHECK(result.digests.back() == alone.digests[0]);
+  }
   io::Checkpoint const merged(in.folder / "out");
   CHECK(merged.tensors().size() == in.base.size());
   CHECK(wrong_tensors(in, merged, policy) == 0);
@@ -206,7 +209,7 @@ TEST_CASE("a strategy of elements sees the members that have a tensor") {
   merge(CountMembers{}, in.members, in.folder / "out", options_for(OnMissing::skip));
   io::Checkpoint const merged(in.folder / "out");
   for (std::size_t t = 0; t < in.base.size(); t += 2) {
-    if (in.base[t].dtype == Dtype::f32) {
+    if (in.base[t].dtype == Dtype::f32 && !in.base[t].bytes.empty()) {
       double const expected =
           (in.kept[t][0] ? 0.25 : 0) + (in.kept[t][1] ? 1 : 0) - (in.kept[t][2] ? 0.125 : 0);
       CHECK(read_values<float>(merged, in.base[t].name)[0] == static_cast<float>(expected));
@@ -239,4 +242,102 @@ TEST_CASE("a tensor that nothing can stand for is refused by name") {
   CHECK_NOTHROW(plan(OnMissing::skip));
   CHECK_THROWS_AS(plan(OnMissing::keep_base), UsageError);                 // no base
   CHECK_THROWS_AS(plan(OnMissing::skip, one("base", {"x"})), UsageError);  // no need for it
+  CHECK_THROWS_AS(plan_mean(members, options_for(OnMissing::keep_base)), UsageError);
+}
+
+namespace {
+
+FileTensor floats(std::string name, std::vector<float> const& values) {
+  return file_tensor(std::move(name), Dtype::f32, {values.size()}, values);
+}
+FileTensor integers(std::string name, std::vector<std::int64_t> const& values) {
+  return file_tensor(std::move(name), Dtype::i64, {values.size()}, values);
+}
+
+}  // namespace
+
+TEST_CASE("a base stands for what is missing and says nothing of other tensors") {
+  TestFolder const folder;
+  std::vector const members{
+      write_member(folder / "a", {floats("x", {1, 2}), integers("steps", {7}), floats("y", {5})}),
+      write_member(folder / "b", {floats("x", {3, 4}), integers("steps", {7})})};
+  MergeMember const base = write_member(
+      folder / "base",
+      {floats("x", {1, 2, 3}), integers("steps", {0}), floats("y", {9}), floats("extra", {4})});
+  merge(Weighted{}, members, folder / "out", options_for(OnMissing::keep_base), {}, base);
+  io::Checkpoint const merged(folder / "out");
+  CHECK(read_values<float>(merged, "x") == std::vector<float>{2, 3});
+  CHECK(read_values<float>(merged, "y") == std::vector<float>{7});
+  CHECK(read_values<float>(merged, "extra") == std::vector<float>{4});
+  CHECK(read_values<std::int64_t>(merged, "steps") == std::vector<std::int64_t>{7});
+}
+
+TEST_CASE("where nothing is missing no policy changes a byte") {
+  TestFolder const folder;
+  std::vector const members{write_member(folder / "a", {floats("x", {1})}),
+                            write_member(folder / "b", {floats("x", {2})})};
+  merge(Weighted{}, members, folder / "plain", options_for(OnMissing::error));
+  OnMissing const policy = GENERATE(OnMissing::skip, OnMissing::zero, OnMissing::keep_base);
+  std::optional<MergeMember> base;
+  if (policy == OnMissing::keep_base) {
+    base = write_member(folder / "base", {floats("x", {3})});
+  }
+  merge(Weighted{}, members, folder / "out", options_for(policy), {}, base);
+  CHECK(file_bytes(folder / "out") == file_bytes(folder / "plain"));
+}
+
+TEST_CASE("faults are told apart where members lack tensors") {
+  TestFolder const folder;
+  float const nan = std::numeric_limits<float>::quiet_NaN();
+  MergeOptions options = options_for(OnMissing::skip);
+  options.overflow = OverflowPolicy::error;
+  auto const mean = [&](FileTensor b, FileTensor c) {
+    std::vector const members{write_member(folder / "a", {floats("x", {1})}),
+                              write_member(folder / "b", {floats("x", {2}), std::move(b)}),
+                              write_member(folder / "c", {floats("x", {3}), std::move(c)})};
+    merge(Weighted{}, members, folder / "out", options, {.force = true});
+  };
+  CHECK_THROWS_MATCHES(mean(floats("y", {1}), floats("y", {nan})), FormatError,
+                       MessageMatches(ContainsSubstring("/c: tensor 'y' element 0")));
+  CHECK_THROWS_MATCHES(mean(integers("n", {1}), integers("n", {2})), FormatError,
+                       MessageMatches(ContainsSubstring("/c: tensor 'n'") &&
+                                      ContainsSubstring("than in") && ContainsSubstring("/b;")));
+  options.overflow = OverflowPolicy::saturate;
+  options.dtype = Dtype::f16;
+  mean(floats("y", {1e6F}), floats("z", {-1e6F}));
+  io::Checkpoint const merged(folder / "out");
+  CHECK(read_values<std::uint16_t>(merged, "y") == std::vector<std::uint16_t>{0x7bff});
+  CHECK(read_values<std::uint16_t>(merged, "z") == std::vector<std::uint16_t>{0xfbff});
+}
+
+TEST_CASE("a greedy soup scores models with the tensors of the base") {
+  TestFolder const folder;
+  std::vector const members{write_member(folder / "a", {floats("x", {1}), floats("y", {5})}),
+                            write_member(folder / "b", {floats("x", {3})})};
+  std::vector<float> seen;
+  Greedy greedy;
+  greedy.scratch = folder.folder.path();
+  greedy.options = options_for(OnMissing::keep_base);
+  greedy.base = write_member(folder / "base", {floats("x", {0}), floats("y", {9})});
+  greedy.score = [&](std::filesystem::path const& path) {
+    io::Checkpoint const candidate(path);
+    seen.push_back(read_values<float>(candidate, "y")[0]);
+    return 1.0;
+  };
+  merge(greedy, members, folder / "out", greedy.options, {}, greedy.base);
+  CHECK(seen == std::vector<float>{5, 9, 7});
+  greedy.options.on_missing = OnMissing::zero;
+  greedy.base.reset();
+  CHECK_THROWS_AS(merge(greedy, members, folder / "out", greedy.options), UsageError);
+}
+
+TEST_CASE("weights by tensor are for the weighted mean") {
+  TestFolder const folder;
+  std::vector members{write_member(folder / "a", {floats("x", {1})}),
+                      write_member(folder / "b", {floats("x", {2})})};
+  members[1].rules = {{"x", parse_weight("2")}};
+  CHECK_NOTHROW(plan_strategy(Weighted{}, members));
+  CHECK_THROWS_AS(plan_strategy(Uniform{}, members), UsageError);
+  CHECK(uses_of_rules(members[1], plan_strategy(Weighted{}, members).tensors) ==
+        std::vector<std::size_t>{1});
 }
