@@ -32,12 +32,21 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   target_compile_options(dashi_warnings INTERFACE -Wno-restrict)
 endif()
 
+# Whether our own targets link dashi::kernels. Builds for devices use few of the host's kernels: those files compile what
+# they need.
+function(dashi_links_kernels result)
+  if(DASHI_SEPARATE_KERNELS AND TARGET dashi_kernels AND NOT dashi_backend MATCHES "^(cuda|hip)$")
+    set(${result} ON PARENT_SCOPE)
+  else()
+    set(${result} OFF PARENT_SCOPE)
+  endif()
+endfunction()
+
 # Everything that we compile ourselves.
 function(dashi_own_target target)
   target_link_libraries(${target} PRIVATE dashi_warnings)
-  # Builds for devices use few of the host's kernels: those files compile what they need.
-  if(DASHI_SEPARATE_KERNELS AND TARGET dashi_kernels AND NOT target STREQUAL "dashi_kernels"
-     AND NOT dashi_backend MATCHES "^(cuda|hip)$")
+  dashi_links_kernels(linked)
+  if(linked AND NOT target STREQUAL "dashi_kernels")
     target_link_libraries(${target} PRIVATE dashi_kernels)
   endif()
   set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)

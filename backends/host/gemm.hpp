@@ -9,8 +9,8 @@
 #include <dashi/linalg/gemm_call.hpp>
 
 #include "../portable/backend.hpp"
-#include "../portable/finish_rows.hpp"
 #include "first_failure.hpp"
+#include "separate_rows.hpp"
 #include "single_gemm.hpp"
 #include "thread_limit.hpp"
 #if defined(DASHI_HOST_ONEDNN)
@@ -80,15 +80,11 @@ typename linalg::GemmCall<float, float>::template Matrix<float const> widened(
   Index const copies = batch_stride == 0 ? 1 : batch;
   memory.resize(std::max(memory.size(), static_cast<std::size_t>(copies * rows * cols)));
   float* const out = memory.data();
-  Kokkos::parallel_for("dashi::host::widen",
-                       Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, copies * rows),
-                       [=](Index row) {
-                         In const* const from = data + row / rows * batch_stride + row % rows * ld;
-                         float* const to = out + row * cols;
-                         for (Index j = 0; j < cols; ++j) {
-                           to[j] = widen(from[j]);
-                         }
-                       });
+  Kokkos::parallel_for(
+      "dashi::host::widen",
+      Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, copies * rows), [=](Index row) {
+        widen_row(data + row / rows * batch_stride + row % rows * ld, out + row * cols, cols);
+      });
   return {out, std::max<Index>(cols, 1), batch_stride == 0 ? 0 : rows * cols};
 }
 
@@ -150,9 +146,7 @@ void finish_in_place(Exec const& exec, linalg::GemmCall<In, Out> call, bool bias
               same.c.data + row / same.m * same.c.batch_stride + row % same.m * same.c.ld;
           for (Index j = 0; j < same.n; j += most) {
             Index const count = std::min(most, same.n - j);
-            for (Index e = 0; e < count; ++e) {
-              sums[e] = widen(c[j + e]);
-            }
+            widen_row(c + j, sums, count);
             portable::finish_row(same, row / same.m, row % same.m, j, count, sums);
           }
         });

@@ -3,4 +3,5 @@
 
 #include "backend.hpp"
 #include "separate_kernels.hpp"
+#include "separate_net_kernels.hpp"
 #include "tile_runner.hpp"

@@ -14,8 +14,8 @@ namespace dashi::backends::portable {
 /// Writes `count` elements of row i of a product, from column j on, whose sums over k lie at `sums`
 /// (which may be C itself). For hosts: each step is a loop over contiguous numbers.
 template <class In, class Out>
-inline void finish_row(linalg::GemmCall<In, Out> const& call, Index batch, Index i, Index j0,
-                       Index count, linalg::AccumulateOf<In> const* sums) {
+void finish_row(linalg::GemmCall<In, Out> const& call, Index batch, Index i, Index j0, Index count,
+                linalg::AccumulateOf<In> const* sums) {
   using Acc = linalg::AccumulateOf<In>;
   constexpr Index most = 256;
   Acc const alpha = static_cast<Acc>(call.scale.alpha);

@@ -35,26 +35,32 @@ struct MixedRows {
     result.store(out, count);
     others.store(out + stride, stride, count, add_to);
   }
-  /// The first `count` elements of each. Where `room` of the row is left, a whole register, with
-  /// what is there behind them.
+  /// The first `count` elements of each, of which `room` more are left of the row. Where that is a
+  /// register, blend() takes what is there behind them, so that store_blended() writes it whole.
+  /// All are read before one is written, and written in order: what one writes of the next is old.
   template <class T>
-  KOKKOS_FORCEINLINE_FUNCTION void store_over(T* out, Index stride, Index count, Index room,
-                                              bool add_to) const {
+  KOKKOS_FORCEINLINE_FUNCTION void blend(T const* out, Index stride, Index count, Index room,
+                                         bool add_to) {
     if (room >= C::size) {
       C const old = C::load(out);
-      C result = first;
       if (add_to) {
-        result.add(old);
+        first.add(old);
       }
-      result.cut(count, old).store(out);
-    } else {
-      C result = first;
-      if (add_to) {
-        result.add(C::load(out, count));
-      }
-      result.store(out, count);
+      first = first.cut(count, old);
+    } else if (add_to) {
+      first.add(C::load(out, count));
     }
-    others.store_over(out + stride, stride, count, room - stride, add_to);
+    others.blend(out + stride, stride, count, room - stride, add_to);
+  }
+  template <class T>
+  KOKKOS_FORCEINLINE_FUNCTION void store_blended(T* out, Index stride, Index count,
+                                                 Index room) const {
+    if (room >= C::size) {
+      first.store(out);
+    } else {
+      first.store(out, count);
+    }
+    others.store_blended(out + stride, stride, count, room - stride);
   }
 };
 
@@ -64,7 +70,9 @@ struct MixedRows<C, 0> {
   template <class T, class Elements>
   KOKKOS_FORCEINLINE_FUNCTION void store(T*, Index, Elements, bool) const {}
   template <class T>
-  KOKKOS_FORCEINLINE_FUNCTION void store_over(T*, Index, Index, Index, bool) const {}
+  KOKKOS_FORCEINLINE_FUNCTION void blend(T const*, Index, Index, Index, bool) {}
+  template <class T>
+  KOKKOS_FORCEINLINE_FUNCTION void store_blended(T*, Index, Index, Index) const {}
 };
 
 /// out[t, p, :] (+)= Σ_q weights[p, q] in[t, q, :], `inner` numbers each. One task on a host is a
@@ -150,7 +158,9 @@ private:
         room -= inner;
       }
       if (whole_rows) {
-        sums.store_over(to, inner, count, out.cols - p * inner - at, add_to);
+        Index const left = out.cols - p * inner - at;
+        sums.blend(to, inner, count, left, add_to);
+        sums.store_blended(to, inner, count, left);
       } else {
         sums.store(to, inner, count, add_to);
       }

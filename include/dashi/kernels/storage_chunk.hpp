@@ -8,6 +8,7 @@
 
 #include <Kokkos_Macros.hpp>
 
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -15,6 +16,18 @@ namespace dashi::kernels {
 
 /// Says that a chunk is to be loaded or stored whole.
 struct AllOfIt {};
+
+namespace detail {
+/// All bits set in the first half, none in the second.
+template <class Element, int Lanes>
+inline constexpr auto mask_window = [] {
+  std::array<Element, static_cast<std::size_t>(4 * Lanes)> out{};
+  for (int i = 0; i < 2 * Lanes; ++i) {
+    out[static_cast<std::size_t>(i)] = -1;
+  }
+  return out;
+}();
+}  // namespace detail
 
 /// Neighbouring numbers of storage type T as two registers of `Bytes` bytes to compute with.
 ///
@@ -30,6 +43,18 @@ struct StorageChunk {
   using Part = Lanes<Acc, lanes>;
 
   Part lower, upper;
+
+  /// A mask of lanes below `count`, which may lie outside of [0, lanes]. On hosts a part of a
+  /// table: put together number by number it took longer than what it was for.
+  template <class Mask>
+  KOKKOS_FORCEINLINE_FUNCTION static Mask first_lanes(Index count) {
+    using Element = typename Mask::Element;
+    KOKKOS_IF_ON_HOST((return Mask::load(detail::mask_window<Element, lanes>.data() + 2 * lanes -
+                                         (count > -lanes ? count : -lanes));))
+    KOKKOS_IF_ON_DEVICE((
+        alignas(64) Element bits[static_cast<std::size_t>(lanes)];
+        for (int i = 0; i < lanes; ++i) { bits[i] = i < count ? -1 : 0; } return Mask::load(bits);))
+  }
 
   KOKKOS_FORCEINLINE_FUNCTION static StorageChunk splat(Acc value) {
     Part const part = Part::splat(value);
@@ -75,14 +100,11 @@ struct StorageChunk {
   /// The first `count` elements, and those of another behind them.
   KOKKOS_FORCEINLINE_FUNCTION StorageChunk cut(Index count, StorageChunk const& behind) const {
     using Mask = typename Part::Mask;
-    alignas(64) detail::MaskElement<Acc> low[static_cast<std::size_t>(lanes)];
-    alignas(64) detail::MaskElement<Acc> high[static_cast<std::size_t>(lanes)];
-    for (int i = 0; i < lanes; ++i) {
-      low[i] = (pairs ? 2 * i : i) < count ? -1 : 0;
-      high[i] = (pairs ? 2 * i + 1 : lanes + i) < count ? -1 : 0;
-    }
-    return {select(Mask::load(low), lower, behind.lower),
-            select(Mask::load(high), upper, behind.upper)};
+    Index const valid = count < size ? count : size;
+    Index const low = pairs ? (valid + 1) / 2 : valid;
+    Index const high = pairs ? valid / 2 : valid - lanes;
+    return {select(first_lanes<Mask>(low), lower, behind.lower),
+            select(first_lanes<Mask>(high), upper, behind.upper)};
   }
 
   /// Rounded once, to nearest, ties to even.
