@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Times `dashi soup add` and `remove` of one member against what no program can do without.
+"""Times `dashi soup add` and `remove` of one member against what a change of the sums cannot do without.
 
     soup_change.py DASHI FOLDER [--parameters 134000000] [--dtype bf16] [--rounds 3]
 
 DASHI: the program. FOLDER: where the files go; they are removed at the end. A soup of two members in sums
 (--mode accumulate) gets a third and loses it again. In turn with that the same disk does what a change must do: it
 reads the old sums and the member, and writes and syncs as many bytes of new sums; and the member is hashed by SHA-256,
-which its removal is checked by. A fraction is the longer of the two over the time of the change: 1 is the floor.
+which its removal is checked by. A ratio is the longer of the two over the time of the change: below 1 the change is the
+slower.
 """
 import argparse
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -60,15 +62,24 @@ def seconds(action):
 
 
 def copy(sources, target):
-    """Reads all of the sources, writes the first and syncs it."""
-    buffer = memoryview(bytearray(BLOCK))
-    with open(target, "wb", buffering=0) as out:
-        for number, source in enumerate(sources):
-            with open(source, "rb", buffering=0) as file:
-                while size := file.readinto(buffer):
-                    if number == 0:
-                        out.write(buffer[:size])
-        os.fsync(out.fileno())
+    """Reads all of the sources, by as many threads as there are processors, writes the first and syncs it."""
+    workers = os.cpu_count()
+    files = [os.open(source, os.O_RDONLY) for source in sources]
+    out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+    def work(worker):
+        buffer = memoryview(bytearray(BLOCK))
+        for number, file in enumerate(files):
+            for at in range(worker * BLOCK, os.fstat(file).st_size, workers * BLOCK):
+                size = os.preadv(file, [buffer], at)
+                if number == 0:
+                    os.pwrite(out, buffer[:size], at)
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(workers)))
+    os.fsync(out)
+    for file in (*files, out):
+        os.close(file)
     target.unlink()
 
 
@@ -103,7 +114,7 @@ def main():
         sizes = (soup.stat().st_size / 1e6, members[2].stat().st_size / 1e6)
         print(f"{options.dtype}: sums of {sizes[0]:.0f} MB, a member of {sizes[1]:.0f} MB")
         for key, value in middle.items():
-            fraction = f"{floor / value:5.2f} of the floor" if key in ("add", "remove") else " " * 18
+            fraction = f"ratio {floor / value:5.2f}" if key in ("add", "remove") else " " * 11
             print(f"{key:<8} {value:7.3f} s  {fraction}   ({min(times[key]):.3f} to {max(times[key]):.3f})")
 
 
