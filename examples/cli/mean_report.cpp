@@ -26,8 +26,11 @@ namespace {
 std::string dtype_change(merging::PlannedTensor const& tensor) {
   std::vector<std::string> names;
   for (io::TensorRef const* ref : tensor.sources) {
-    std::string const name(ref == nullptr ? std::string_view() : io::name(ref->info.dtype));
-    if (ref != nullptr && std::find(names.begin(), names.end(), name) == names.end()) {
+    if (ref == nullptr) {
+      continue;
+    }
+    std::string const name(io::name(ref->info.dtype));
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
       names.push_back(name);
     }
   }
@@ -42,7 +45,7 @@ constexpr char const* mean_dtype_help =
     "of the averaged tensors: same (default; the members must agree), f32, bf16, f16 or f64";
 
 std::string missing_text(merging::MergePlan const& plan) {
-  std::size_t const missing = plan.incomplete();
+  std::size_t const missing = plan.incomplete;
   if (missing == 0) {
     return "none is missing";
   }
@@ -203,7 +206,7 @@ Json json_of(merging::MergePlan const& plan, std::filesystem::path const& output
     out["base"] = plan.sources.back().checkpoint->path().string();
   }
   add_work(out, work_of(plan));
-  out["missing"] = {{"tensors", plan.incomplete()},
+  out["missing"] = {{"tensors", plan.incomplete},
                     {"policy", merging::name(plan.options.on_missing)}};
   out["tensors"] = tensors;
   return out;

@@ -2,7 +2,6 @@
 #include <dashi/checkpoints/fuse.hpp>
 #include <dashi/checkpoints/unfuse.hpp>
 #include <dashi/io/checkpoint_digest.hpp>
-#include <dashi/merging/private_folder.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -141,11 +140,6 @@ double relative(Values const& a, Values const& b) {
   return largest(difference) / std::max(largest(b), 1e-300);
 }
 
-struct Folder {
-  merging::PrivateFolder folder{std::filesystem::temp_directory_path()};
-  std::filesystem::path operator()(std::string const& name) const { return folder.path() / name; }
-};
-
 FileTensor doubles(std::string name, Shape shape, Values const& values) {
   return file_tensor(std::move(name), io::Dtype::f64, std::move(shape), values);
 }
@@ -153,22 +147,22 @@ FileTensor doubles(std::string name, Shape shape, Values const& values) {
 constexpr char const* strengths[] = {"0", "1", "-0.5", "2"};
 
 TEST_CASE("a fused weight is its adapter at run time", "[laws]") {
-  Folder const path;
+  TestFolder const folder;
   for (Case const& c : cases()) {
     std::size_t const rows = static_cast<std::size_t>(c.weight.front());
     Values const weight = random_values(product(c.weight), 100);
     Values const bias = random_values(rows, 101);
-    write_member(path("base"), {doubles("w", c.weight, weight), doubles("b", {rows}, bias),
-                                doubles("other", {3}, {1, 2, 3})});
-    io::Checkpoint const base(path("base"));
+    write_member(folder / "base", {doubles("w", c.weight, weight), doubles("b", {rows}, bias),
+                                   doubles("other", {3}, {1, 2, 3})});
+    io::Checkpoint const base(folder / "base");
     io::AdapterFile file;
     file.modules = {c.module};
     for (char const* const strength : strengths) {
       INFO(c.name << " at strength " << strength);
       auto const plan = checkpoints::plan_fusion(
           base, {{"a", &file, merging::parse_weight(strength), {whole(rows)}, ""}});
-      checkpoints::fuse(plan, path("fused"), {.file = {.force = true}});
-      io::Checkpoint const fused(path("fused"));
+      checkpoints::fuse(plan, folder / "fused", {.file = {.force = true}});
+      io::Checkpoint const fused(folder / "fused");
       Values const w = read_values<double>(fused, "w");
       Values const b = read_values<double>(fused, "b");
       bool const zero = std::string(strength) == "0";
@@ -217,16 +211,16 @@ io::AdapterTensor integers(Shape const& shape, unsigned seed) {
 template <class T>
 void check_rounding(io::Dtype dtype) {
   INFO(io::name(dtype));
-  Folder const path;
+  TestFolder const folder;
   FileTensor const weight = exact_tensor<T>("w", dtype, {65, 33}, 7);
-  write_member(path("base"), {weight});
-  io::Checkpoint const base(path("base"));
+  write_member(folder / "base", {weight});
+  io::Checkpoint const base(folder / "base");
   io::AdapterFile file;
   io::LowRankForm const form = low_rank(integers({4, 33}, 1), integers({65, 4}, 2));
   file.modules = {module_of(form, 1.0 / 64)};
   auto const plan = checkpoints::plan_fusion(base, {{"a", &file, {}, {whole(65, false)}, ""}});
-  checkpoints::fuse(plan, path("fused"), {});
-  auto const fused = read_values<T>(io::Checkpoint(path("fused")), "w");
+  checkpoints::fuse(plan, folder / "fused", {});
+  auto const fused = read_values<T>(io::Checkpoint(folder / "fused"), "w");
   auto const before = read_values<T>(base, "w");
   Values const up = form.up.values();
   Values const down = form.down.values();
@@ -288,43 +282,43 @@ struct Both {
 };
 
 TEST_CASE("fuse, then unfuse, is the base byte for byte", "[laws]") {
-  Folder const path;
+  TestFolder const folder;
   Both const both;
   for (bool const sharded : {false, true}) {
     INFO((sharded ? "shards" : "one file"));
     std::string const name = sharded ? "base.safetensors.index.json" : "base.safetensors";
-    write_member(path("single.safetensors"), both.tensors, "1", {{"format", "pt"}});
+    write_member(folder / "single.safetensors", both.tensors, "1", {{"format", "pt"}});
     checkpoints::reshard(
-        io::Checkpoint(path("single.safetensors")), path(name),
+        io::Checkpoint(folder / "single.safetensors"), folder / name,
         {.file = {.force = true},
          .largest_shard = sharded ? std::optional<std::uint64_t>(20'000) : std::nullopt});
-    io::Checkpoint const base(path(name));
+    io::Checkpoint const base(folder / name);
     auto const plan = checkpoints::plan_fusion(base, both.adapters());
     CHECK(plan.touched == 5);
     checkpoints::FuseOptions options;
-    options.undo = path("undo.safetensors");
+    options.undo = folder / "undo.safetensors";
     options.undo_file.force = true;
     auto const result =
-        checkpoints::fuse(plan, path("fused.safetensors"), {.file = {.force = true}}, options);
+        checkpoints::fuse(plan, folder / "fused.safetensors", {.file = {.force = true}}, options);
     CHECK(result.base_digest == io::checkpoint_digest<io::Xxh3>(base));
-    io::Checkpoint const fused(path("fused.safetensors"));
+    io::Checkpoint const fused(folder / "fused.safetensors");
     CHECK(result.fused_digest == io::checkpoint_digest<io::Xxh3>(fused));
     CHECK(read_values<std::int64_t>(fused, "ids") == std::vector<std::int64_t>{1, 2, 3});
-    checkpoints::FuseUndoFile const undo(path("undo.safetensors"));
+    checkpoints::FuseUndoFile const undo(folder / "undo.safetensors");
     CHECK(undo.record().adapters.size() == 2);
     CHECK(undo.record().adapters[1].strength == "-0.5");
-    std::filesystem::create_directory(path("back"));
-    checkpoints::unfuse(fused, undo, path("back") / name, {.force = true}, {.workers = 2});
+    std::filesystem::create_directory(folder / "back");
+    checkpoints::unfuse(fused, undo, folder / "back" / name, {.force = true}, {.workers = 2});
     for (auto const& file : base.files()) {
       auto const file_name = file.file().path().filename();
-      CHECK(file_bytes(path("back") / file_name) == file_bytes(file.file().path()));
+      CHECK(file_bytes(folder / "back" / file_name) == file_bytes(file.file().path()));
     }
-    CHECK(file_bytes(path("back") / name) == file_bytes(path(name)));
+    CHECK(file_bytes(folder / "back" / name) == file_bytes(folder / name));
   }
 }
 
 TEST_CASE("a base with a header of its own kind comes back with it", "[laws]") {
-  Folder const path;
+  TestFolder const folder;
   std::string header = R"({ "w" :{"shape":[2,2], "dtype":"F32","data_offsets":[0,16]}})";
   header += "   ";
   std::string bytes(8, '\0');
@@ -332,52 +326,52 @@ TEST_CASE("a base with a header of its own kind comes back with it", "[laws]") {
   bytes += header;
   float const values[] = {1, -0.0F, 3, 4};
   bytes.append(reinterpret_cast<char const*>(values), sizeof values);
-  std::ofstream(path("base.safetensors"), std::ios::binary) << bytes;
-  io::Checkpoint const base(path("base.safetensors"));
+  std::ofstream(folder / "base.safetensors", std::ios::binary) << bytes;
+  io::Checkpoint const base(folder / "base.safetensors");
   io::AdapterFile file;
   file.modules = {module_of(low_rank(random_tensor({1, 2}, 1), random_tensor({2, 1}, 2)))};
   auto const plan = checkpoints::plan_fusion(base, {{"a", &file, {}, {whole(2, false)}, ""}});
   checkpoints::FuseOptions options;
-  options.undo = path("undo");
-  checkpoints::fuse(plan, path("fused"), {}, options);
-  checkpoints::unfuse(io::Checkpoint(path("fused")), checkpoints::FuseUndoFile(path("undo")),
-                      path("back.safetensors"), {});
-  CHECK(file_bytes(path("back.safetensors")) == bytes);
+  options.undo = folder / "undo";
+  checkpoints::fuse(plan, folder / "fused", {}, options);
+  checkpoints::unfuse(io::Checkpoint(folder / "fused"), checkpoints::FuseUndoFile(folder / "undo"),
+                      folder / "back.safetensors", {});
+  CHECK(file_bytes(folder / "back.safetensors") == bytes);
 }
 
 TEST_CASE("threads, memory and shards change no byte of a fusion", "[laws]") {
-  Folder const path;
+  TestFolder const folder;
   Both const both;
-  write_member(path("base"), both.tensors);
-  io::Checkpoint const base(path("base"));
+  write_member(folder / "base", both.tensors);
+  io::Checkpoint const base(folder / "base");
   auto const plan = checkpoints::plan_fusion(base, both.adapters());
   auto const run = [&](int workers, std::uint64_t memory) {
     checkpoints::FuseOptions options;
     options.numbers.stream = {.workers = workers, .memory_budget = memory};
-    options.undo = path("undo");
+    options.undo = folder / "undo";
     options.undo_file.force = true;
-    checkpoints::fuse(plan, path("fused"), {.file = {.force = true}}, options);
-    return file_bytes(path("fused")) + file_bytes(path("undo"));
+    checkpoints::fuse(plan, folder / "fused", {.file = {.force = true}}, options);
+    return file_bytes(folder / "fused") + file_bytes(folder / "undo");
   };
   std::string const first = run(1, std::uint64_t{4} << 20);
   CHECK(run(4, std::uint64_t{1} << 30) == first);
 }
 
 TEST_CASE("a change of nothing leaves every bit, the sign of zero too", "[laws]") {
-  Folder const path;
-  write_member(path("base"),
+  TestFolder const folder;
+  write_member(folder / "base",
                {file_tensor<float>("w", io::Dtype::f32, {2, 2}, {-0.0F, 0.0F, 1e-45F, -1})});
-  io::Checkpoint const base(path("base"));
+  io::Checkpoint const base(folder / "base");
   io::AdapterFile file;
   file.modules = {module_of(low_rank(random_tensor({1, 2}, 1), adapter_tensor({2, 1}, {0, 0})))};
   auto const plan = checkpoints::plan_fusion(base, {{"a", &file, {}, {whole(2, false)}, ""}});
-  checkpoints::fuse(plan, path("fused"), {});
-  io::Checkpoint const fused(path("fused"));
+  checkpoints::fuse(plan, folder / "fused", {});
+  io::Checkpoint const fused(folder / "fused");
   CHECK(io::checkpoint_digest(fused) == io::checkpoint_digest(base));
 }
 
 TEST_CASE("adapters act in their order, each on what the one before left", "[laws]") {
-  Folder const path;
+  TestFolder const folder;
   Values const weight = random_values(14 * 10, 1);
   Values const bias(14);
   io::AdapterFile one;
@@ -386,16 +380,16 @@ TEST_CASE("adapters act in their order, each on what the one before left", "[law
   for (bool const per_input : {false, true}) {
     two.modules = {one.modules.front()};
     two.modules.front().dora = magnitude({per_input ? 10U : 14U}, per_input, 4);
-    write_member(path("base"), {doubles("w", {14, 10}, weight)});
-    io::Checkpoint const base(path("base"));
+    write_member(folder / "base", {doubles("w", {14, 10}, weight)});
+    io::Checkpoint const base(folder / "base");
     auto const fused = [&](std::vector<io::AdapterFile const*> const& files) {
       std::vector<FuseAdapter> adapters;
       for (io::AdapterFile const* file : files) {
         adapters.push_back({"a", file, {}, {whole(14, false)}, ""});
       }
-      checkpoints::fuse(checkpoints::plan_fusion(base, adapters), path("fused"),
+      checkpoints::fuse(checkpoints::plan_fusion(base, adapters), folder / "fused",
                         {.file = {.force = true}});
-      return read_values<double>(io::Checkpoint(path("fused")), "w");
+      return read_values<double>(io::Checkpoint(folder / "fused"), "w");
     };
     Values const first = fused({&one});
     Values const both = fused({&one, &two});
@@ -408,7 +402,7 @@ TEST_CASE("adapters act in their order, each on what the one before left", "[law
 }
 
 TEST_CASE("rows of a fused module go to the tensors that hold them", "[laws]") {
-  Folder const path;
+  TestFolder const folder;
   // qkv of an adapter on a base that keeps its thirds apart, and the norm of an input over all.
   std::vector<FileTensor> tensors;
   Values whole_weight;
@@ -424,11 +418,11 @@ TEST_CASE("rows of a fused module go to the tensors that hold them", "[laws]") {
     targets.push_back(
         {.module = 0, .tensor = name, .bias = "", .module_row = 4 * third, .rows = 4});
   }
-  write_member(path("base"), tensors);
-  io::Checkpoint const base(path("base"));
-  checkpoints::fuse(checkpoints::plan_fusion(base, {{"a", &file, {}, targets, ""}}), path("fused"),
-                    {});
-  io::Checkpoint const fused(path("fused"));
+  write_member(folder / "base", tensors);
+  io::Checkpoint const base(folder / "base");
+  checkpoints::fuse(checkpoints::plan_fusion(base, {{"a", &file, {}, targets, ""}}),
+                    folder / "fused", {});
+  io::Checkpoint const fused(folder / "fused");
   Values const x = random_values(6, 20);
   Values y;
   for (char const* const name : {"q", "k", "v"}) {

@@ -31,6 +31,7 @@ struct MergePlan {
   BaseUse base = BaseUse::none;
   MergeOptions options{};
   std::vector<PlannedTensor> tensors;  ///< in the order in which they lie in the output
+  std::size_t incomplete = 0;          ///< tensors that some member lacks
   std::vector<MemberWeights> weights;  ///< the sets of weights that tensors have
   ChunkLayout layout;
   std::uint64_t bytes_to_read = 0;
@@ -40,7 +41,7 @@ struct MergePlan {
   /// How the pass hashes a source. All sources alike, so that copies are noticed: SHA-256 as soon
   /// as one has an expected digest.
   io::DigestKind digest_kind(std::size_t source) const {
-    bool const unused = source == members && base == BaseUse::stands_in && incomplete() == 0;
+    bool const unused = source == members && base == BaseUse::stands_in && incomplete == 0;
     if ((!options.digests && !sources[source].digest) || unused) {
       return io::DigestKind::none;
     }
@@ -49,23 +50,15 @@ struct MergePlan {
     return expected ? io::DigestKind::sha256 : io::DigestKind::xxh3;
   }
 
-  /// How many tensors some member lacks.
-  std::size_t incomplete() const {
-    return static_cast<std::size_t>(
-        std::count_if(tensors.begin(), tensors.end(), [&](PlannedTensor const& tensor) {
-          return detail::first_lacking(tensor, members) < members;
-        }));
-  }
-
   /// The output's metadata. `digests`: one a source, empty where unknown.
   std::map<std::string, std::string> metadata(std::span<std::string const> digests) const {
     Recipe recipe{.method = method, .members = {}, .base = {}, .dtype = options.dtype};
-    recipe.on_missing = incomplete() > 0 ? options.on_missing : OnMissing::error;
+    recipe.on_missing = incomplete > 0 ? options.on_missing : OnMissing::error;
     for (std::size_t s = 0; s < sources.size(); ++s) {
       RecipeMember member{sources[s].name, sources[s].weight, digests[s], sources[s].rules};
       if (s < members) {
         recipe.members.push_back(std::move(member));
-      } else if (base == BaseUse::by_strategy || incomplete() > 0) {
+      } else if (base == BaseUse::by_strategy || incomplete > 0) {
         recipe.base = std::move(member);
       }
     }
@@ -127,6 +120,7 @@ inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members
                  .base = base_use,
                  .options = options,
                  .tensors = {},
+                 .incomplete = 0,
                  .weights = {},
                  .layout = {}};
   plan.members = plan.sources.size();
@@ -148,6 +142,7 @@ inline MergePlan plan_merge(std::string method, std::vector<MergeMember> members
     for (io::TensorRef const* ref : tensor.sources) {
       plan.bytes_to_read += ref == nullptr ? 0 : ref->info.bytes();
     }
+    plan.incomplete += detail::first_lacking(tensor, plan.members) < plan.members ? 1U : 0U;
     plan.bytes_to_write += units(tensor) * unit_bytes(tensor.averaged, tensor.dtype);
   }
   plan.peak_memory = plan.layout.worker_bytes * static_cast<std::uint64_t>(plan.layout.workers);
