@@ -18,7 +18,8 @@ checkpoints::AdapterChoice choice_of(AdapterConfig const& config) {
   choice.class_table = config.class_table;
   choice.scaled_blocks = config.blocks;
   if (config.kind == "lora") {
-    choice.low_rank = {config.rank, config.alpha, config.rank_stabilised, config.weight_decomposed};
+    choice.low_rank = {config.rank, config.alpha, config.rank_stabilised, config.weight_decomposed,
+                       !config.wd_on_output};
   } else if (config.kind == "lokr") {
     choice.kind = Kind::kronecker;
     choice.kronecker = dashi::Kronecker::lokr(config.factor);
@@ -40,8 +41,28 @@ checkpoints::AdapterChoice choice_of(AdapterConfig const& config) {
   return choice;
 }
 
-/// PEFT's readers build the factors of LoKr themselves, of other shapes than these.
-bool is_peft(AdapterConfig const& config) { return config.kind == "lora"; }
+/// PEFT's readers build the factors of LoKr themselves, of other shapes than these, and have no
+/// magnitudes over inputs.
+bool is_peft(AdapterConfig const& config) {
+  return config.kind == "lora" && (config.wd_on_output || !config.weight_decomposed);
+}
+
+/// Norms over all rows of a map that the base keeps in three tensors are in no file.
+void expect_norms_of_one_tensor(TrainRun const& run, AdapterRun const& made) {
+  auto const& low_rank = made.choice.low_rank;
+  if (run.base_model.dialect != dashi::io::Dialect::dit_diffusers || !low_rank.decomposes() ||
+      !low_rank.per_input) {
+    return;
+  }
+  for (checkpoints::MapAdapter const& adapter : made.adapters) {
+    if (adapter.map.ends_with(".attn.qkv") && adapter.part.outputs == 0) {
+      checkpoints::detail::refuse_modules(
+          "query, key and value as one map with magnitudes over inputs, of a base that keeps them "
+          "apart",
+          "query, key and value, each with its own");
+    }
+  }
+}
 
 }  // namespace
 
@@ -53,6 +74,7 @@ std::shared_ptr<AdapterRun const> adapter_run(TrainRun const& run) {
   made->choice = choice_of(run.config.adapter);
   try {
     made->adapters = checkpoints::map_adapters(run.dit, made->choice);
+    expect_norms_of_one_tensor(run, *made);
   } catch (dashi::ConfigurationError const& error) {
     auto diagnosis = error.diagnosis();
     diagnosis.file = run.config_path.string();

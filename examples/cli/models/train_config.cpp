@@ -276,6 +276,7 @@ AdapterConfig adapter_of(ConfigMap& config) {
   if (a.kind == "lora") {
     a.rank_stabilised = map.flag("rank_stabilised", false);
     a.weight_decomposed = map.flag("weight_decomposed", false);
+    a.wd_on_output = map.flag("wd_on_output", true);
   } else if (a.kind == "lokr") {
     a.factor = map.integer("factor", -1, -1, most_extent);
     a.decompose_both = map.flag("decompose_both", false);

@@ -72,6 +72,7 @@ struct AdapterConfig {
   double alpha = 8;
   bool rank_stabilised = false;
   bool weight_decomposed = false;
+  bool wd_on_output = true;  ///< norms over rows; else over columns
   dashi::Index factor = -1;
   std::vector<dashi::Index> factors{4, 64};
   bool decompose_both = false;

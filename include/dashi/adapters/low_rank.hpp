@@ -2,10 +2,8 @@
 #pragma once
 
 #include <dashi/adapters/concept.hpp>
+#include <dashi/adapters/low_rank_magnitude.hpp>
 #include <dashi/kernels/low_rank.hpp>
-#include <dashi/kernels/scale_bias.hpp>
-#include <dashi/kernels/scale_rows.hpp>
-#include <dashi/kernels/weight_decomposition.hpp>
 
 #include <cmath>
 #include <string>
@@ -19,18 +17,20 @@ class LowRankLayer;
 /// alpha / sqrt(r) where rank_stabilised (rsLoRA, arXiv 2312.03732).
 ///
 /// weight_decomposed is DoRA, arXiv 2402.09353: the weight is m (W + scale B A) / |W + scale B A|,
-/// norms and m over rows, and m = |W| + d with d trained from zero; norms count as constants in
-/// gradients (section 4.3). It reads the base's weight: nothing may be inside it, and the bias of
-/// its map is frozen.
+/// norms and m over rows, one an output as PEFT has it, or over columns, one an input as LyCORIS
+/// can; m = |W| + d with d trained from zero; norms count as constants in gradients (section 4.3).
+/// It reads the base's weight: nothing may be inside it, and its map is frozen. Over columns a
+/// product with the base's weight is added to a pass forward, and another to one back.
 struct LowRank {
   Index rank = 8;  ///< 0: no change
   double alpha = 8;
   bool rank_stabilised = false;
   bool weight_decomposed = false;
+  bool per_input = false;  ///< DoRA over columns
 
   bool decomposes() const { return weight_decomposed && rank > 0; }
   Index count(LinearShape shape) const {
-    return rank * (shape.out + shape.in) + (decomposes() ? shape.out : 0);
+    return rank * (shape.out + shape.in) + (!decomposes() ? 0 : per_input ? shape.in : shape.out);
   }
   double scale() const {
     auto const r = static_cast<double>(rank);
@@ -46,17 +46,13 @@ struct LowRank {
 template <Precision P, ExecutionSpace Exec>
 class LowRankLayer {
   using Real = typename P::storage;
-  using Sum = kernels::AccumulatorOf<Real>;
 
 public:
   static constexpr AdapterTraits traits{};
   using Shared = NothingShared<P, Exec>;
   struct Saved {
     Matrix<P, Exec> z;  ///< x A', [rows, rank]
-    // Of DoRA: the outputs before their scale, the scale, norms of the changed weight.
-    Matrix<P, Exec> y{};
-    Vector<P, Exec> scale{};
-    VectorOf<Sum, Exec> norm{};
+    typename detail::LowRankMagnitude<P, Exec>::Saved magnitude{};
   };
   using Scratch = Nothing;
 
@@ -66,51 +62,40 @@ public:
                                          ", expected 0 or more");
     a_ = Parameter<P, Exec>("dashi::low_rank.a", options.rank, shape.in);
     b_ = Parameter<P, Exec>("dashi::low_rank.b", shape.out, options.rank);
-    magnitude_ =
-        Parameter<P, Exec>("dashi::low_rank.magnitude", 1, options.decomposes() ? shape.out : 0);
+    if (options.decomposes()) {
+      magnitude_ = detail::LowRankMagnitude<P, Exec>(shape, options.per_input);
+    }
   }
 
-  /// Whether the map must be the base's own inside, with a frozen bias.
-  bool reads_weight() const { return magnitude_.size() > 0; }
+  /// Whether the map must be the base's own inside, and frozen.
+  bool reads_weight() const { return magnitude_.given(); }
 
   Saved saved(Arena& arena, Index rows) const {
-    Saved result{arena.matrix<Real, Exec>(rows, a_.rows())};
-    if (reads_weight()) {
-      result.y = arena.matrix<Real, Exec>(rows, shape_.out);
-      result.scale = arena.vector<Real, Exec>(shape_.out);
-      result.norm = arena.vector<Sum, Exec>(shape_.out);
-    }
-    return result;
+    return {arena.matrix<Real, Exec>(rows, a_.rows()), magnitude_.saved(arena, rows)};
   }
   Scratch scratch(Arena& arena, Index rows) const {
-    {
-      Frame const frame(arena);
-      arena.vector<std::byte, Exec>(static_cast<Index>(
-          kernels::low_rank_adjoint_scratch<Real, Exec>(rows, shape_.out, shape_.in, a_.rows())));
-    }
+    auto const inner =
+        kernels::low_rank_adjoint_scratch<Real, Exec>(rows, shape_.out, shape_.in, a_.rows());
     if (reads_weight()) {
-      {
-        Frame const frame(arena);
-        take_forward(arena);
-      }
-      take_sums(arena);
-      arena.vector<std::byte, Exec>(
-          static_cast<Index>(kernels::scale_bias_adjoint_scratch<Real, Exec>(rows, shape_.out)));
+      magnitude_.scratch(arena, rows, inner);
+    } else {
+      arena.vector<std::byte, Exec>(static_cast<Index>(inner));
     }
     return {};
   }
 
   void forward(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> y,
                Saved const& saved) const {
-    if (a_.rows() > 0) {
-      kernels::low_rank_apply(ctx, scale_, a_.matrix(), b_.matrix(), in.x, y, saved.z);
+    if (a_.rows() == 0) {
+      return;
     }
-    if (reads_weight()) {
-      Frame const frame(ctx.scratch());
-      auto const work = take_forward(ctx.scratch());
-      decomposition(ctx, in.weight, in.bias, work.weight, work.base, saved.norm)
-          .scales(ctx, saved.scale, work.offset);
-      kernels::scale_bias<Real, Exec>(ctx, saved.scale, work.offset, y, saved.y);
+    auto const fuse = [&](Matrix<P, Exec> weight) { add_to(ctx, weight); };
+    if (magnitude_.per_input()) {
+      magnitude_.scale_inputs(ctx, in, y, saved.magnitude, fuse);
+    }
+    kernels::low_rank_apply(ctx, scale_, a_.matrix(), b_.matrix(), input(in, saved), y, saved.z);
+    if (reads_weight() && !magnitude_.per_input()) {
+      magnitude_.scale_outputs(ctx, in, y, saved.magnitude, fuse);
     }
   }
 
@@ -119,9 +104,56 @@ public:
     if (a_.rows() == 0) {
       return;
     }
-    if (reads_weight()) {
-      back_through_scale(ctx, in.bias, dy, saved);
+    if (magnitude_.per_input()) {
+      magnitude_.scale_inputs_adjoint(ctx, in, dy, dx, saved.magnitude,
+                                      [&](Matrix<P, Exec> gradient) {
+                                        GradientSink<P, Exec> sink;
+                                        if (gradient.data() != nullptr) {
+                                          sink = GradientSink<P, Exec>(gradient);
+                                        }
+                                        adjoint(ctx, input(in, saved), dy, sink, saved);
+                                      });
+      return;
     }
+    if (reads_weight()) {
+      magnitude_.scale_outputs_adjoint(ctx, in.bias, dy, saved.magnitude);
+    }
+    adjoint(ctx, in.x, dy, dx, saved);
+  }
+
+  void materialise(Context<Exec>& ctx, Condition, Matrix<P, Exec> weight, Vector<P, Exec>) const {
+    if (a_.rows() == 0) {
+      return;
+    }
+    if (reads_weight()) {
+      magnitude_.materialise(ctx, weight, [&](Matrix<P, Exec> w) { add_to(ctx, w); });
+    } else {
+      add_to(ctx, weight);
+    }
+  }
+
+  void parameters(ParameterList<P, Exec>& list) const {
+    double const bound = 1 / std::sqrt(static_cast<double>(shape_.in));
+    list.add("lora_A.weight", a_, ParameterKind::adapter, true, Initial::uniform(bound));
+    list.add("lora_B.weight", b_, ParameterKind::adapter, true, Initial::zero());
+    if (reads_weight()) {
+      list.add("lora_magnitude_change", magnitude_.change(), ParameterKind::adapter, true,
+               Initial::zero());
+    }
+  }
+
+private:
+  void add_to(Context<Exec>& ctx, Matrix<P, Exec> weight) const {
+    kernels::low_rank_fuse(ctx, scale_, a_.matrix(), b_.matrix(), weight);
+  }
+
+  /// Of the change.
+  Matrix<P, Exec> input(LinearInput<P, Exec> const& in, Saved const& saved) const {
+    return magnitude_.per_input() ? saved.magnitude.x : in.x;
+  }
+
+  void adjoint(Context<Exec>& ctx, Matrix<P, Exec> x, StridedMatrix<P, Exec> dy,
+               GradientSink<P, Exec>& dx, Saved const& saved) const {
     kernels::LowRankGradients<Real, Exec> gradients;
     gradients.beta = 1;
     if (a_.trained()) {
@@ -134,87 +166,13 @@ public:
       gradients.dx = dx.view();
       gradients.dx_beta = dx.beta();
     }
-    kernels::low_rank_adjoint(ctx, scale_, a_.matrix(), b_.matrix(), in.x, dy, gradients, saved.z);
-  }
-
-  void materialise(Context<Exec>& ctx, Condition, Matrix<P, Exec> weight, Vector<P, Exec>) const {
-    if (a_.rows() == 0) {
-      return;
-    }
-    if (!reads_weight()) {
-      kernels::low_rank_fuse(ctx, scale_, a_.matrix(), b_.matrix(), weight);
-      return;
-    }
-    Kokkos::View<Sum*, Exec> const norms("dashi::low_rank.norms", 2 * weight.extent(0));
-    Kokkos::View<Real*, Exec> const scale("dashi::low_rank.scale", weight.extent(0));
-    VectorOf<Sum, Exec> const base(norms.data(), weight.extent(0));
-    VectorOf<Sum, Exec> const norm(norms.data() + weight.extent(0), weight.extent(0));
-    decomposition(ctx, weight, {}, weight, base, norm)
-        .scales(ctx, Vector<P, Exec>(scale.data(), scale.extent(0)), {});
-    kernels::scale_rows<Real, Exec>(ctx, Vector<P, Exec>(scale.data(), scale.extent(0)), weight);
-    ctx.exec().fence("dashi::LowRankLayer::materialise");
-  }
-
-  void parameters(ParameterList<P, Exec>& list) const {
-    double const bound = 1 / std::sqrt(static_cast<double>(shape_.in));
-    list.add("lora_A.weight", a_, ParameterKind::adapter, true, Initial::uniform(bound));
-    list.add("lora_B.weight", b_, ParameterKind::adapter, true, Initial::zero());
-    if (reads_weight()) {
-      list.add("lora_magnitude_change", magnitude_, ParameterKind::adapter, true, Initial::zero());
-    }
-  }
-
-private:
-  struct Work {
-    Matrix<P, Exec> weight;
-    VectorOf<Sum, Exec> base;
-    Vector<P, Exec> offset;
-  };
-  Work take_forward(Arena& arena) const {
-    return {arena.matrix<Real, Exec>(shape_.out, shape_.in), arena.vector<Sum, Exec>(shape_.out),
-            arena.vector<Real, Exec>(shape_.out)};
-  }
-  struct Sums {
-    VectorOf<Sum, Exec> products, sums;
-  };
-  Sums take_sums(Arena& arena) const {
-    return {arena.vector<Sum, Exec>(shape_.out), arena.vector<Sum, Exec>(shape_.out)};
-  }
-
-  /// `changed`, which may be the weight itself, becomes W + scale B A.
-  kernels::WeightDecomposition<Real, Exec> decomposition(Context<Exec>& ctx, Matrix<P, Exec> weight,
-                                                         Vector<P, Exec> bias,
-                                                         Matrix<P, Exec> changed,
-                                                         VectorOf<Sum, Exec> base,
-                                                         VectorOf<Sum, Exec> norm) const {
-    DASHI_EXPECTS(weight.data() != nullptr, "DoRA needs the weight of its base");
-    kernels::row_norms<Real, Exec>(ctx, weight, base);
-    if (changed.data() != weight.data()) {
-      Kokkos::deep_copy(ctx.exec(), changed, weight);
-    }
-    kernels::low_rank_fuse(ctx, scale_, a_.matrix(), b_.matrix(), changed);
-    kernels::row_norms<Real, Exec>(ctx, changed, norm);
-    return {base, norm, magnitude_.vector(), bias};
-  }
-
-  void back_through_scale(Context<Exec>& ctx, Vector<P, Exec> bias, StridedMatrix<P, Exec> dy,
-                          Saved const& saved) const {
-    Frame const frame(ctx.scratch());
-    auto const work = take_sums(ctx.scratch());
-    bool const trained = magnitude_.trained();
-    kernels::scale_bias_adjoint<Real, Exec>(ctx, saved.scale, dy, saved.y,
-                                            trained ? work.products : VectorOf<Sum, Exec>(),
-                                            trained ? work.sums : VectorOf<Sum, Exec>());
-    if (trained) {
-      kernels::WeightDecomposition<Real, Exec>{{}, saved.norm, magnitude_.vector(), bias}
-          .add_gradient(ctx, work.products, work.sums, magnitude_.gradient_vector());
-    }
+    kernels::low_rank_adjoint(ctx, scale_, a_.matrix(), b_.matrix(), x, dy, gradients, saved.z);
   }
 
   LinearShape shape_;
   Parameter<P, Exec> a_;
   Parameter<P, Exec> b_;
-  Parameter<P, Exec> magnitude_;  ///< what was added to the norms of the base
+  detail::LowRankMagnitude<P, Exec> magnitude_{};
   double scale_;
 };
 

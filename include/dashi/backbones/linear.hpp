@@ -109,8 +109,8 @@ public:
   /// Adds to the gradients of trained parameters and to dx; dy is overwritten.
   void backward(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
                 StridedMatrix<P, Exec> dy, GradientSink<P, Exec>& dx, Saved const& saved) const {
-    DASHI_EXPECTS(!bias_.trained() || !reads_weight_from<0>(),
-                  "a map with DoRA cannot train its bias: freeze it");
+    DASHI_EXPECTS(!(weight_.trained() || bias_.trained()) || !reads_weight_from<0>(),
+                  "a map with DoRA cannot train its weight and its bias: freeze them");
     back<stages>(ctx, input(x, batch), dy, dx, saved);
   }
 

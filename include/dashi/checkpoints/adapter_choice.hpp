@@ -174,7 +174,15 @@ inline std::vector<MapAdapter> map_adapters(DitConfig const& config, AdapterChoi
       part.first = site.third * part.outputs;
     }
     switch (choice.kind) {
-      case Kind::low_rank: part.adapter = choice.low_rank; break;
+      case Kind::low_rank:
+        if (choice.low_rank.decomposes() && choice.low_rank.per_input &&
+            site.map->role == role::patch::name) {
+          detail::refuse_modules("the patch embedding with magnitudes over inputs",
+                                 "other maps: files have one magnitude for all pixels of a patch, "
+                                 "training one for each");
+        }
+        part.adapter = choice.low_rank;
+        break;
       case Kind::kronecker:
         part.adapter = detail::kronecker_for(choice.kronecker, *site.map,
                                              part.shape(site.map->shape), config.channels);

@@ -154,25 +154,28 @@ private:
     module.scale = options.scale();
     module.scale_reason = "as trained";
     if (options.decomposes()) {
-      module.dora = io::MagnitudeForm{magnitudes(prefix, map, first, shape)};
+      module.dora = magnitudes(options, prefix, map, first, shape);
     }
   }
 
   /// Of rows [first, first + shape.out) of the map: the norms of the base and what was added.
-  io::AdapterTensor magnitudes(std::string const& prefix, LayerInfo const& map, Index first,
-                               LinearShape shape) const {
+  io::MagnitudeForm magnitudes(LowRank const& options, std::string const& prefix,
+                               LayerInfo const& map, Index first, LinearShape shape) const {
     auto const weight = numbers(map.name + ".weight");
     auto out = numbers(prefix + "lora_magnitude_change");
+    std::vector<double> squares(out.size(), 0.0);
     for (Index i = 0; i < shape.out; ++i) {
-      double sum = 0;
       for (Index j = 0; j < shape.in; ++j) {
         double const w = weight[static_cast<std::size_t>((first + i) * shape.in + j)];
-        sum += w * w;
+        squares[static_cast<std::size_t>(options.per_input ? j : i)] += w * w;
       }
-      float& magnitude = out[static_cast<std::size_t>(i)];
-      magnitude = static_cast<float>(std::sqrt(sum) + static_cast<double>(magnitude));
     }
-    return tensor(out, {shape.out});
+    for (std::size_t k = 0; k < out.size(); ++k) {
+      out[k] = static_cast<float>(std::sqrt(squares[k]) + static_cast<double>(out[k]));
+    }
+    auto const size = static_cast<Index>(out.size());
+    return {tensor(out, options.per_input ? std::vector<Index>{1, size} : std::vector<Index>{size}),
+            options.per_input};
   }
 
   void fill(io::AdapterModule& module, Kronecker const& options, std::string const& prefix,

@@ -3,6 +3,7 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/core/float_convert.hpp>
+#include <dashi/enabled_backends.hpp>
 #include <dashi/kernels/accumulator.hpp>
 #include <dashi/kernels/row_products.hpp>
 #include <dashi/kernels/strided_rows.hpp>
@@ -10,6 +11,7 @@
 #include <Kokkos_Core.hpp>
 
 #include <cmath>
+#include <cstddef>
 #include <type_traits>
 
 namespace dashi::kernels {
@@ -42,20 +44,49 @@ void row_norms(Context<Exec, Provider>& ctx, RowsArgument<T const, Exec> const& 
       });
 }
 
+/// norms[j] = |w[:, j]|, summed in double from the first row to the last. w [m, n], norms [n] of
+/// accumulator type. Reads w once. Asynchronous.
+template <class T, class Exec, class Provider>
+void column_norms(Context<Exec, Provider>& ctx, RowsArgument<T const, Exec> const& w,
+                  std::type_identity_t<VectorOf<AccumulatorOf<T>, Exec>> norms) {
+  detail::expect_size(norms.extent(0), "norms", w.cols);
+  constexpr Index width = runs_on_host<Exec> ? 32 : 1;  // columns that one thread sums
+  Rows<T const> const rows = plain<T const>(w);
+  Kokkos::parallel_for(
+      "dashi::kernels::column_norms",
+      Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(ctx.exec(), 0,
+                                                          (w.cols + width - 1) / width),
+      KOKKOS_LAMBDA(Index strip) {
+        Index const first = strip * width;
+        Index const count = first + width < rows.cols ? width : rows.cols - first;
+        double sums[static_cast<std::size_t>(width)] = {};
+        for (Index i = 0; i < rows.rows; ++i) {
+          for (Index c = 0; c < count; ++c) {
+            auto const x = convert<double>(rows.row(i)[first + c]);
+            sums[c] += x * x;
+          }
+        }
+        for (Index c = 0; c < count; ++c) {
+          norms(first + c) = static_cast<AccumulatorOf<T>>(Kokkos::sqrt(sums[c]));
+        }
+      });
+}
+
 /// What DoRA (arXiv 2402.09353, section 4) makes of the outputs of a map whose changed weight has
 /// rows of norms `norm`, and whose base's rows have norms `base`: y becomes scale y + offset with
 /// scale = (base + change) / norm, offset = (1 - scale) bias, so that the bias stays as it is.
-/// Rows of norm zero have scale 1. All [m]; bias may be empty.
+/// Rows of norm zero have scale 1. All [m]; bias may be empty. Of columns alike, [n]: their scale
+/// is the inputs', and there is no bias.
 template <class T, class Exec>
 struct WeightDecomposition {
   VectorOf<AccumulatorOf<T> const, Exec> base, norm;
   VectorOf<T const, Exec> change;
   VectorOf<T const, Exec> bias;
 
-  /// Fills scale and, where it is not empty, offset. Asynchronous.
+  /// Fills scale and, where they are not empty, offset and excess = scale - 1. Asynchronous.
   template <class Provider>
-  void scales(Context<Exec, Provider>& ctx, VectorOf<T, Exec> scale,
-              VectorOf<T, Exec> offset) const {
+  void scales(Context<Exec, Provider>& ctx, VectorOf<T, Exec> scale, VectorOf<T, Exec> offset,
+              VectorOf<T, Exec> excess = {}) const {
     auto const self = *this;
     Kokkos::parallel_for(
         "dashi::kernels::weight_decomposition",
@@ -72,11 +103,14 @@ struct WeightDecomposition {
             Acc const b = self.bias.extent(0) > 0 ? convert<Acc>(self.bias(i)) : Acc(0);
             offset(i) = convert<T>((Acc(1) - convert<Acc>(stored)) * b);
           }
+          if (excess.extent(0) > 0) {
+            excess(i) = convert<T>(factor - Acc(1));
+          }
         });
   }
 
-  /// gradient += that of `change`, given the sums over rows of dy y, y before the scale, and of dy.
-  /// Asynchronous.
+  /// gradient += that of `change`, given the sums over rows of dy y, y before the scale, and, where
+  /// there is a bias, of dy. Asynchronous.
   template <class Provider>
   void add_gradient(Context<Exec, Provider>& ctx, VectorOf<AccumulatorOf<T> const, Exec> products,
                     VectorOf<AccumulatorOf<T> const, Exec> sums,
@@ -88,9 +122,9 @@ struct WeightDecomposition {
                                                             static_cast<Index>(gradient.extent(0))),
         KOKKOS_LAMBDA(Index i) {
           using Acc = AccumulatorOf<T>;
-          Acc const b = self.bias.extent(0) > 0 ? convert<Acc>(self.bias(i)) : Acc(0);
+          Acc const left = self.bias.extent(0) > 0 ? convert<Acc>(self.bias(i)) * sums(i) : Acc(0);
           if (self.norm(i) != Acc(0)) {
-            gradient(i) += (products(i) - b * sums(i)) / self.norm(i);
+            gradient(i) += (products(i) - left) / self.norm(i);
           }
         });
   }
