@@ -24,7 +24,9 @@
 #include <dashi/checkpoints/dit_record.hpp>
 #include <dashi/checkpoints/extract.hpp>
 #include <dashi/checkpoints/extract_kronecker.hpp>
+#include <dashi/checkpoints/extract_kronecker_search.hpp>
 #include <dashi/checkpoints/extract_low_rank.hpp>
+#include <dashi/checkpoints/extraction.hpp>
 #include <dashi/checkpoints/fuse.hpp>
 #include <dashi/checkpoints/fuse_bits.hpp>
 #include <dashi/checkpoints/fuse_memory.hpp>

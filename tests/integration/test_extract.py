@@ -62,7 +62,24 @@ class Extract(ProgramCase):
         self.assertIn("diffusion_model.m.lora_A.weight",
                       " ".join(read_safetensors(self.path("c.safetensors"))[0]).replace("lora_down", "lora_A"))
 
+    def test_energy_and_search(self):
+        weight = lambda found: next(t for t in found["tensors"] if t["tensor"] == "m.weight")
+        found = weight(self.json(*self.extract("--kind", "lora", "--energy", "0.9999")))
+        self.assertEqual(found["form"], "rank 2")
+        found = weight(self.json(*self.extract("--kind", "lokr", "--search", out="b.safetensors")))
+        self.assertIn("(x)", found["form"])
+        kept = found["energy"] / found["parameters"]
+        for factor in ("1", "2", "4", "8", "0"):
+            other = weight(self.json(*self.extract("--kind", "lokr", "--factor", factor, out=f"f{factor}.safetensors")))
+            self.assertGreaterEqual(kept * (1 + 1e-6), other["energy"] / other["parameters"])
+        found = weight(self.json(*self.extract("--kind", "lokr", "--search", "--energy", "0.9999", out="c.safetensors")))
+        self.assertEqual(found["form"], "rank 2")
+
     def test_bad_input(self):
+        self.refused(*self.extract("--search", "--kind", "lora", "--rank", "1"), status=2, code="search")
+        self.refused(*self.extract("--search", "--kind", "lokr", "--factor", "2"), status=2, code="search")
+        for energy in ("1", "-0.1", "nan"):
+            self.refused(*self.extract("--rank", "2", "--energy", energy), status=2, code="bad-energy")
         self.refused(*self.extract("--kind", "lora"), status=2, code="no-rank")
         self.refused(*self.extract("--rank", "2", "--to", "pickle"), status=2, code="bad-dialect")
         self.refused("extract", "--base", "base.safetensors", "--tuned", "base.safetensors", "--rank", "1", "--out", "x",

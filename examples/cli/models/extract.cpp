@@ -23,6 +23,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <optional>
 
 namespace cli {
 
@@ -37,7 +38,9 @@ struct ExtractArguments {
   std::string out;
   std::string kind = "lora";
   std::uint64_t rank = 0;
-  std::uint64_t factor = 8;
+  std::optional<std::uint64_t> factor;
+  bool search = false;
+  double energy = 0;
   std::string dtype = "f32";
   std::string to = "dashi";
   bool no_digest = false;
@@ -58,14 +61,25 @@ checkpoints::ExtractOptions options_of(Session const& session, ExtractArguments 
   options.kind = arguments.kind == "lora" ? checkpoints::ExtractKind::low_rank
                                           : checkpoints::ExtractKind::kronecker;
   options.rank = arguments.rank;
-  options.factor = arguments.factor;
+  options.factor = arguments.factor.value_or(options.factor);
+  options.search = arguments.search;
+  options.least_energy = arguments.energy;
+  options.threads = static_cast<std::size_t>(session.threads());
   options.dtype = dtype_argument(arguments.dtype);
   options.seed = session.options.seed;
   if (!io::is_convertible(options.dtype)) {
     usage_error("bad-dtype", "--dtype " + arguments.dtype, io::convertible_names());
   }
-  if (arguments.kind == "lora" && arguments.rank == 0) {
-    usage_error("no-rank", "--kind lora without --rank", "--rank of at least 1");
+  if (arguments.kind == "lora" && arguments.rank == 0 && arguments.energy == 0) {
+    usage_error("no-rank", "--kind lora without --rank", "--rank of at least 1, or --energy");
+  }
+  if (arguments.search && (arguments.kind == "lora" || arguments.factor)) {
+    usage_error("search", arguments.factor ? "--search and --factor" : "--search of --kind lora",
+                "--search of --kind lokr, in place of --factor");
+  }
+  if (!(arguments.energy >= 0 && arguments.energy < 1)) {
+    usage_error("bad-energy", fmt::format("--energy {}", arguments.energy),
+                "a share from 0 to below 1, such as 0.95");
   }
   return options;
 }
@@ -170,7 +184,9 @@ void add_extract(CLI::App& app, Session& session) {
       "  dashi extract --base base.safetensors --tuned tuned.safetensors --out a.safetensors "
       "--kind lora --rank 16\n"
       "  dashi extract --base base.safetensors --tuned tuned.safetensors --out a.safetensors "
-      "--kind lokr --factor 8");
+      "--kind lokr --factor 8\n"
+      "  dashi extract --base base.safetensors --tuned tuned.safetensors --out a.safetensors "
+      "--kind lokr --search --energy 0.95");
   verb->add_option("--base", arguments->base, "the checkpoint that was tuned")->required();
   verb->add_option("--tuned", arguments->tuned, "what became of it")->required();
   verb->add_option("--out", arguments->out, "the adapter to write")->required();
@@ -180,9 +196,18 @@ void add_extract(CLI::App& app, Session& session) {
       ->check(CLI::IsMember({"lora", "lokr"}));
   verb->add_option("--rank", arguments->rank,
                    "of LoRA; of LoKr that of the second factor, which is full without it");
+  verb->add_option(
+      "--energy", arguments->energy,
+      "share of the squares of every change that is to be kept (default 0: any): LoRA\n"
+      "takes the smallest rank that does, up to --rank; where LoKr keeps less it\n"
+      "becomes LoRA; and what keeps less still, a dense difference");
   verb->add_option("--factor", arguments->factor,
                    "of LoKr: the first factor's rows and columns are the largest divisors up to\n"
                    "this (default 8); 0 for the most balanced");
+  verb->add_flag(
+      "--search", arguments->search,
+      "of LoKr: try all divisors; take the fewest parameters that keep --energy, or the\n"
+      "most energy a parameter without it");
   verb->add_option("--dtype", arguments->dtype, "of the factors (default f32)");
   verb->add_option("--to", arguments->to, "dialect of the file (default dashi)");
   verb->add_flag("--no-digest", arguments->no_digest,

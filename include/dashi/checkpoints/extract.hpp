@@ -4,8 +4,9 @@
 #include <dashi/checkpoints/adapter_change.hpp>
 #include <dashi/checkpoints/adapter_values.hpp>
 #include <dashi/checkpoints/difference_norms.hpp>
-#include <dashi/checkpoints/extract_kronecker.hpp>
+#include <dashi/checkpoints/extract_kronecker_search.hpp>
 #include <dashi/checkpoints/extract_low_rank.hpp>
+#include <dashi/checkpoints/extraction.hpp>
 #include <dashi/core/context.hpp>
 #include <dashi/core/error.hpp>
 #include <dashi/core/floating_environment.hpp>
@@ -14,55 +15,17 @@
 #include <dashi/io/listing.hpp>
 #include <dashi/io/progress.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace dashi::checkpoints {
-
-/// The form that extracted changes of weights get.
-enum class ExtractKind : unsigned char { low_rank, kronecker };
-
-struct ExtractOptions {
-  ExtractKind kind = ExtractKind::low_rank;
-  /// Of low-rank changes; of Kronecker products that of the second factor, 0 to keep it full.
-  std::size_t rank = 0;
-  std::size_t factor = 8;  ///< rows and columns of the first factor at most; 0: balanced
-  io::Dtype dtype = io::Dtype::f32;
-  std::uint64_t seed = 1;
-};
-
-/// What became of a tensor that the two checkpoints have otherwise.
-struct ExtractedTensor {
-  std::string tensor;
-  std::string form;  ///< "rank 8", "[4, 8] (x) [16, 12]", "dense"
-  std::uint64_t parameters = 0;
-  double norm = 0;   ///< of the change
-  double error = 0;  ///< of what the adapter makes of it, over that norm
-
-  /// Share of the change's squares that is kept.
-  double energy() const noexcept { return 1 - error * error; }
-};
-
-struct Extraction {
-  io::AdapterFile adapter;
-  std::vector<ExtractedTensor> tensors;  ///< by name
-  std::size_t equal = 0;                 ///< tensors that do not differ
-
-  double error() const {
-    double lost = 0;
-    double all = 0;
-    for (ExtractedTensor const& tensor : tensors) {
-      lost = std::hypot(lost, tensor.error * tensor.norm);
-      all = std::hypot(all, tensor.norm);
-    }
-    return all == 0 ? 0 : lost / all;
-  }
-};
 
 namespace detail {
 
@@ -185,48 +148,79 @@ private:
     return module;
   }
 
-  void shape(io::AdapterModule& module, std::vector<std::uint64_t> const& shape,
-             std::vector<double>& change, ExtractedTensor& report) {
+  using Shape = std::vector<std::uint64_t>;
+
+  void shape(io::AdapterModule& module, Shape const& shape, std::vector<double>& change,
+             ExtractedTensor& report) {
     std::size_t const rows = shape.empty() ? 1 : static_cast<std::size_t>(shape.front());
     std::size_t const cols = change.size() / rows;
-    bool const matrix = shape.size() >= 2 && rows > 1 && cols > 1;
-    std::size_t parameters = change.size();
-    if (matrix && options_.kind == ExtractKind::low_rank &&
-        options_.rank * (rows + cols) < change.size()) {
-      LowRankFactors const found =
-          nearest_low_rank(ctx_, change, rows, cols, options_.rank, options_.seed);
-      module.form = low_rank_form(options_.dtype, shape, found);
-      module.rank = found.rank;
-      parameters = found.rank * (rows + cols);
-      report.form = "rank " + std::to_string(found.rank);
-    } else if (matrix && options_.kind == ExtractKind::kronecker) {
-      parameters = kronecker(module, shape, change, report);
+    if (shape.size() >= 2 && rows > 1 && cols > 1) {
+      bool const product = options_.kind == ExtractKind::kronecker;
+      if (product && kronecker(module, shape, change, report)) {
+        return;
+      }
+      if ((!product || options_.least_energy > 0) && low_rank(module, shape, change, report)) {
+        return;
+      }
     }
-    if (report.form.empty() || parameters >= change.size()) {
-      module.rank = 0;
-      module.form = io::DenseForm{tensor_of(options_.dtype, shape, change)};
-      report.form = "dense";
-      parameters = change.size();
-    }
+    module.form = io::DenseForm{tensor_of(options_.dtype, shape, change)};
+    module.rank = 0;
+    (void)keep(module, "dense", change.size(), change, report);
+  }
+
+  /// Tells what the module makes of the change; whether that is enough.
+  bool keep(io::AdapterModule const& module, std::string form, std::size_t parameters,
+            std::vector<double> const& change, ExtractedTensor& report) {
     std::vector<double> made(change.size());
     AdapterDelta const delta(module);
     delta.add(0, delta.rows(), made);
-    finish(report, report.form, made, change);
+    finish(report, std::move(form), made, change);
     report.parameters = parameters;
+    return report.energy() >= options_.least_energy;
   }
 
-  std::size_t kronecker(io::AdapterModule& module, std::vector<std::uint64_t> const& shape,
-                        std::vector<double> const& change, ExtractedTensor& report) {
+  bool low_rank(io::AdapterModule& module, Shape const& shape, std::vector<double>& change,
+                ExtractedTensor& report) {
+    auto const rows = static_cast<std::size_t>(shape.front());
+    std::size_t const cols = change.size() / rows;
+    bool const limited = options_.kind == ExtractKind::low_rank && options_.rank > 0;
+    std::size_t rank = limited ? options_.rank : rows;
+    if (options_.least_energy > 0 && !(limited && rank * (rows + cols) >= change.size())) {
+      rank = std::min(rank, rank_that_keeps(ctx_, change, rows, cols, options_.least_energy));
+    }
+    if (rank * (rows + cols) >= change.size()) {
+      return false;
+    }
+    LowRankFactors const found = nearest_low_rank(ctx_, change, rows, cols, rank, options_.seed);
+    module.form = low_rank_form(options_.dtype, shape, found);
+    module.rank = found.rank;
+    return keep(module, "rank " + std::to_string(found.rank), found.rank * (rows + cols), change,
+                report);
+  }
+
+  std::optional<KroneckerSplit> split_of(Shape const& shape, std::vector<double> const& change) {
     auto const rows = static_cast<std::size_t>(shape[0]);
     auto const channels = static_cast<std::size_t>(shape[1]);
-    std::size_t const taps = change.size() / (rows * channels);
+    if (options_.search) {
+      return best_kronecker_split(change, rows, channels, options_.least_energy, options_.threads);
+    }
     std::size_t const p1 = divisor_below(rows, options_.factor);
     std::size_t const q1 = divisor_below(channels, options_.factor);
-    KroneckerSplit const split{p1, q1, rows / p1, channels / q1 * taps};
+    return KroneckerSplit{p1, q1, rows / p1, change.size() / (rows * q1)};
+  }
+
+  bool kronecker(io::AdapterModule& module, Shape const& shape, std::vector<double> const& change,
+                 ExtractedTensor& report) {
+    auto const chosen = split_of(shape, change);
+    if (!chosen) {
+      return false;
+    }
+    KroneckerSplit const& split = *chosen;
     KroneckerFactors found = nearest_kronecker(change, split);
     io::KroneckerForm form;
-    form.first.full = tensor_of(options_.dtype, {p1, q1}, found.first);
-    std::size_t parameters = p1 * q1;
+    form.first.full = tensor_of(options_.dtype, {split.p1, split.q1}, found.first);
+    std::size_t parameters = split.p1 * split.q1;
+    module.rank = 0;
     if (options_.rank > 0 && 2 * options_.rank < std::min(split.p2, split.q2)) {
       LowRankFactors const second =
           nearest_low_rank(ctx_, found.second, split.p2, split.q2, options_.rank, options_.seed);
@@ -235,17 +229,21 @@ private:
       module.rank = second.rank;
       parameters += second.rank * (split.p2 + split.q2);
     } else {
-      std::vector<std::uint64_t> extents(shape);
+      Shape extents(shape);
       extents[0] = split.p2;
-      extents[1] = channels / q1;
+      extents[1] = shape[1] / split.q1;
       form.second.full = tensor_of(options_.dtype, extents, found.second);
       parameters += split.p2 * split.q2;
     }
-    report.form = "[" + std::to_string(p1) + ", " + std::to_string(q1) + "] (x) [" +
-                  std::to_string(split.p2) + ", " + std::to_string(split.q2) + "]" +
-                  (module.rank > 0 ? " of rank " + std::to_string(module.rank) : "");
+    if (parameters >= change.size()) {
+      return false;
+    }
     module.form = std::move(form);
-    return parameters;
+    return keep(module,
+                "[" + std::to_string(split.p1) + ", " + std::to_string(split.q1) + "] (x) [" +
+                    std::to_string(split.p2) + ", " + std::to_string(split.q2) + "]" +
+                    (module.rank > 0 ? " of rank " + std::to_string(module.rank) : ""),
+                parameters, change, report);
   }
 
   static void finish(ExtractedTensor& report, std::string form, std::vector<double> const& made,
@@ -270,7 +268,8 @@ private:
 }  // namespace detail
 
 /// The adapter that makes `tuned` of `base`, as well as its form can: changes of matrices and of
-/// convolutions as low-rank or Kronecker products, or dense where that is no larger; of biases,
+/// convolutions as low-rank or Kronecker products, or dense where that is no larger or the product
+/// keeps too little; of biases,
 /// norms and other vectors as dense differences. Errors are those of the rounded factors. One
 /// tensor is in memory at a time, as double, with the work space of its decomposition.
 ///

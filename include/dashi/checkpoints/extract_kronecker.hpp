@@ -15,6 +15,8 @@ namespace dashi::checkpoints {
 /// Shapes of a Kronecker product: first [p1, q1], second [p2, q2].
 struct KroneckerSplit {
   std::size_t p1 = 1, q1 = 1, p2 = 1, q2 = 1;
+
+  std::size_t parameters() const noexcept { return p1 * q1 + p2 * q2; }
 };
 
 /// The largest divisor of n that is at most `factor`; factor 0: the most balanced pair's smaller.

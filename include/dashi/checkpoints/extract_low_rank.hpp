@@ -62,4 +62,26 @@ LowRankFactors nearest_low_rank(Context<Exec, Provider>& ctx, std::vector<double
   return out;
 }
 
+/// The smallest rank whose best product keeps `least` of the squares of a matrix [rows, cols], by
+/// all its singular values. Throws as linalg::svd.
+template <class Exec, class Provider>
+std::size_t rank_that_keeps(Context<Exec, Provider>& ctx, std::vector<double> matrix,
+                            std::size_t rows, std::size_t cols, double least) {
+  std::vector<double> values(std::min(rows, cols));
+  auto const index = [](std::size_t n) { return static_cast<Index>(n); };
+  linalg::singular_values(ctx, matrix_over<double, Exec>(matrix.data(), index(rows), index(cols)),
+                          vector_over<double, Exec>(values.data(), index(values.size())));
+  double lost = 0;
+  double all = 0;
+  for (double const value : values) {
+    all += value * value;
+  }
+  std::size_t rank = values.size();
+  while (rank > 1 && lost + values[rank - 1] * values[rank - 1] <= (1 - least) * all) {
+    --rank;
+    lost += values[rank] * values[rank];
+  }
+  return rank;
+}
+
 }  // namespace dashi::checkpoints

@@ -7,6 +7,8 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <adapter_forms.hpp>
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <merge_files.hpp>
 #include <string>
@@ -187,6 +189,98 @@ TEST_CASE("a Kronecker change is extracted whole, its second factor of low rank 
       CHECK(found.tensors[1].error < 1e-12);
       pair.check_fused(found.adapter, 1e-12);
     }
+  }
+}
+
+TEST_CASE("the search finds the split of a Kronecker change, on any number of threads",
+          "[extract]") {
+  for (checkpoints::KroneckerSplit const split :
+       {checkpoints::KroneckerSplit{4, 4, 15, 20}, {6, 10, 10, 8}, {30, 2, 2, 40}}) {
+    Values change = kronecker(random_values(split.p1 * split.q1, 7),
+                              random_values(split.p2 * split.q2, 8), split);
+    Values const noise = random_values(change.size(), 9);
+    for (std::size_t i = 0; i < change.size(); ++i) {
+      change[i] += 0.01 * noise[i];
+    }
+    for (std::size_t const threads : {1U, 3U}) {
+      auto const found = checkpoints::best_kronecker_split(change, 60, 80, 0.9, threads);
+      REQUIRE(found.has_value());
+      CHECK(std::array{found->p1, found->q1, found->p2, found->q2} ==
+            std::array{split.p1, split.q1, split.p2, split.q2});
+    }
+  }
+}
+
+TEST_CASE("the search judges every split by what it keeps and by its numbers", "[extract]") {
+  constexpr std::size_t rows = 12, channels = 6, taps = 4;
+  Values const change = random_values(rows * channels * taps, 5);
+  double const norm = checkpoints::detail::norm_of(change);
+  auto const splits = checkpoints::kronecker_splits(rows, channels, taps);
+  // Six divisors of 12 times four of 6; all but [1, 1] (x) whole have fewer numbers than 288.
+  CHECK(splits.size() == 23);
+  double most = 0;
+  std::size_t fewest = change.size();
+  for (auto const& split : splits) {
+    CHECK(split.p1 * split.p2 == rows);
+    CHECK(split.q1 * split.q2 == channels * taps);
+    double const value = checkpoints::nearest_kronecker(change, split, 8).value;
+    double const share = value * value / (norm * norm);
+    auto const numbers = static_cast<double>(split.parameters());
+    most = std::max(most, share / numbers);
+    if (share >= 0.4) {
+      fewest = std::min(fewest, split.parameters());
+    }
+  }
+  auto const share_of = [&](checkpoints::KroneckerSplit const& split) {
+    double const value = checkpoints::nearest_kronecker(change, split, 8).value;
+    return value * value / (norm * norm);
+  };
+  auto const dense = checkpoints::best_kronecker_split(change, rows, channels, 0, 1);
+  REQUIRE(dense.has_value());
+  CHECK(share_of(*dense) / static_cast<double>(dense->parameters()) > most * (1 - 1e-12));
+  auto const small = checkpoints::best_kronecker_split(change, rows, channels, 0.4, 1);
+  REQUIRE(small.has_value());
+  CHECK(small->parameters() == fewest);
+  CHECK(share_of(*small) >= 0.4);
+  CHECK_FALSE(checkpoints::best_kronecker_split(change, rows, channels, 0.999, 1).has_value());
+  CHECK(checkpoints::kronecker_splits(7, 1, 1).empty());
+}
+
+TEST_CASE("a change keeps the energy that was asked for, in the first form that does",
+          "[extract]") {
+  using checkpoints::ExtractKind;
+  // Rank 3 and noise: no Kronecker product is near.
+  Values change =
+      checkpoints::detail::product_of(random_values(60 * 3, 5), random_values(3 * 80, 6), 3);
+  Values const noise = random_values(change.size(), 9);
+  for (std::size_t i = 0; i < change.size(); ++i) {
+    change[i] += 1e-3 * noise[i];
+  }
+  Pair const pair({60, 80}, change);
+  auto const form = [&](checkpoints::ExtractOptions const& options) {
+    auto const found = pair.extract(options);
+    CHECK(found.tensors[1].energy() >= options.least_energy);
+    return found.tensors[1].form;
+  };
+  CHECK(form({.least_energy = 0.999}) == "rank 3");
+  CHECK(form({.rank = 8, .least_energy = 0.999}) == "rank 3");
+  CHECK(form({.rank = 2, .least_energy = 0.999}) == "dense");
+  CHECK(form({.rank = 2, .least_energy = 0.3}) == "rank 1");
+  CHECK(form({.kind = ExtractKind::kronecker, .factor = 4, .least_energy = 0.999}) == "rank 3");
+  CHECK(form({.kind = ExtractKind::kronecker, .search = true, .least_energy = 0.999}) == "rank 3");
+  CHECK(form({.least_energy = 0.9999999999}) == "dense");
+  CHECK(form({.kind = ExtractKind::kronecker, .factor = 4}) == "[4, 4] (x) [15, 20]");
+}
+
+TEST_CASE("a searched Kronecker change is extracted whole", "[extract]") {
+  Values const change = kronecker(random_values(60, 7), random_values(80, 8), {6, 10, 10, 8});
+  for (Shape const& shape : {Shape{60, 80}, Shape{60, 20, 2, 2}}) {
+    Pair const pair(shape, change);
+    auto const found = pair.extract(
+        {.kind = checkpoints::ExtractKind::kronecker, .search = true, .least_energy = 0.99});
+    CHECK(found.tensors[1].form == "[6, 10] (x) [10, 8]");
+    CHECK(found.tensors[1].error < 1e-12);
+    pair.check_fused(found.adapter, 1e-12);
   }
 }
 
