@@ -37,6 +37,13 @@ void add_adapter_options(CLI::App& verb, AdapterArguments& arguments) {
                 "take scales below 1/4096 and above 64, which look like placeholders");
 }
 
+void add_based_adapter_options(CLI::App& verb, AdapterArguments& arguments) {
+  add_adapter_options(verb, arguments);
+  verb.add_flag("--any-base", arguments.any_base,
+                "take an adapter whose file names another base by its digest: the same model in\n"
+                "another dtype or under other names, or another one that was tuned from it");
+}
+
 std::optional<io::Dialect> adapter_dialect(std::string const& word) {
   constexpr std::array<std::pair<std::string_view, io::Dialect>, 9> words{{
       {"peft", io::Dialect::peft},

@@ -21,12 +21,15 @@ struct AdapterArguments {
   std::vector<std::string> ignore;
   double alpha = 0;
   bool any_scale = false;
+  bool any_base = false;
 
-  bool any() const { return !ignore.empty() || alpha != 0 || any_scale; }
+  bool any() const { return !ignore.empty() || alpha != 0 || any_scale || any_base; }
   dashi::io::AdapterReadOptions options(dashi::io::ReadOptions const& read) const;
 };
 /// --ignore, --alpha and --any-scale.
 void add_adapter_options(CLI::App& verb, AdapterArguments& arguments);
+/// --any-base too, for verbs that are given a base.
+void add_based_adapter_options(CLI::App& verb, AdapterArguments& arguments);
 
 /// What --to calls the dialects of adapters; nothing for another word.
 std::optional<dashi::io::Dialect> adapter_dialect(std::string const& word);

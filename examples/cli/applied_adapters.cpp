@@ -28,7 +28,7 @@ void add_applied_adapters(CLI::App& verb, AppliedAdapters& arguments, std::strin
       ->required(required)
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  add_adapter_options(verb, arguments.how);
+  add_based_adapter_options(verb, arguments.how);
 }
 
 std::string short_name(std::string const& path) {
@@ -52,6 +52,9 @@ std::deque<OpenAdapter> read_adapters(AppliedAdapters const& arguments,
     adapter.strength = given.weight;
     adapter.file = io::read_adapter(given.path, options);
     adapter.digest = checkpoints::adapter_digest(adapter.file);
+    if (arguments.how.any_base) {
+      adapter.file.base_digest.clear();
+    }
   }
   return out;
 }

@@ -50,7 +50,7 @@ std::string tensor_table(io::EncodedAdapter const& encoded) {
 void add_convert_adapter_options(CLI::App& verb, ConvertAdapterArguments& arguments) {
   verb.add_option("--base", arguments.base,
                   "checkpoint whose names an adapter's flattened names or indices stand for");
-  add_adapter_options(verb, arguments.adapter);
+  add_based_adapter_options(verb, arguments.adapter);
 }
 
 bool converts_adapter(std::string const& to, std::string const& input,
@@ -71,7 +71,7 @@ dashi::ExitStatus convert_adapter(Session& session, std::string const& input,
   if (out.largest_shard) {
     usage_error("sharded-adapter", "--shard-size with an adapter", "one file");
   }
-  io::AdapterFile const adapter = io::read_adapter(input, arguments.adapter.options(read));
+  io::AdapterFile adapter = io::read_adapter(input, arguments.adapter.options(read));
   session.warn_all(adapter.source->warnings());
   std::optional<io::Checkpoint> base;
   std::unique_ptr<NamedBase> named;
@@ -79,8 +79,12 @@ dashi::ExitStatus convert_adapter(Session& session, std::string const& input,
     base.emplace(arguments.base, read);
     session.warn_all(base->warnings());
     std::string digest;
-    io::check_base_digest(adapter, *base, digest, static_cast<std::size_t>(session.threads()),
-                          session.progress("digest"));
+    auto const threads = static_cast<std::size_t>(session.threads());
+    if (arguments.adapter.any_base && !adapter.base_digest.empty()) {  // what it is for from now on
+      adapter.base_digest = io::checkpoint_digest(*base, threads, session.progress("digest"));
+    } else {
+      io::check_base_digest(adapter, *base, digest, threads, session.progress("digest"));
+    }
     named = std::make_unique<NamedBase>(*base);
     for (io::SafetensorsFile const& file : base->files()) {
       out.file.inputs.push_back(file.file().identity());

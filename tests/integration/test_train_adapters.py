@@ -35,6 +35,7 @@ KINDS = {
     "lora": "{kind: lora, rank: 4, alpha: 6}",
     "rslora": "{kind: lora, rank: 4, rank_stabilised: true, modules: [qkv, mlp, patch, final]}",
     "dora": "{kind: lora, rank: 4, weight_decomposed: true, modules: [attention, mlp, patch]}",
+    "dora over columns": "{kind: lora, rank: 4, weight_decomposed: true, wd_on_output: false, modules: [qkv, mlp_out]}",
     "lokr": "{kind: lokr, rank: 2, alpha: 4, factor: 4, modules: [any]}",
     "krona": "{kind: krona, factors: [4, 8]}",
     "difffit": "difffit",
@@ -105,10 +106,14 @@ class Kinds(Adapters):
 
     def test_thirds_and_whole_maps_on_a_base_in_diffusers_names(self):
         self.dashi("convert", "base/model.safetensors", "d.safetensors", "--to", "diffusers", "--quiet")
-        for kind in ("lora", "rslora", "dora", "lokr", "difffit"):
+        columns = "{kind: lora, weight_decomposed: true, wd_on_output: false, modules: [MODULES]}"
+        self.config(columns.replace("MODULES", "qkv"), ("base/model.safetensors", "d.safetensors"))
+        self.refused("train", "c.yaml", "--quiet", status=78, code="adapter-modules")
+        kinds = {**KINDS, "columns": columns.replace("MODULES", "query, key, value, mlp")}
+        for kind in ("lora", "rslora", "dora", "columns", "lokr", "difffit"):
             with self.subTest(kind=kind):
                 shutil.rmtree(self.path("run"), ignore_errors=True)
-                self.config(KINDS[kind], ("base/model.safetensors", "d.safetensors"))
+                self.config(kinds[kind], ("base/model.safetensors", "d.safetensors"))
                 self.train()
                 self.assertGreater(distance(self.pixels("run/adapter", model="d.safetensors"), self.pixels()), 1e-3)
 
@@ -122,6 +127,30 @@ class Kinds(Adapters):
         write_safetensors(self.path("run/adapter/adapter_model.safetensors"), tensors, without)
         self.dashi("convert", "base/model.safetensors", "d.safetensors", "--to", "diffusers", "--quiet")
         self.assertLess(distance(self.pixels("run/adapter", model="d.safetensors"), self.pixels("run/adapter")), 1e-4)
+
+    def test_an_adapter_is_cut_and_joined_as_a_base_in_other_names_has_it(self):
+        self.dashi("convert", "base/model.safetensors", "d.safetensors", "--to", "diffusers", "--quiet")
+        for kind, adapter in {**KINDS, "full": "{kind: krona, factors: [6, 8], modules: [qkv]}"}.items():
+            if kind in ("dora over columns", "lokr", "krona", "bitfit"):  # whose parts are none, or of which is none
+                continue
+            with self.subTest(kind=kind):
+                shutil.rmtree(self.path("run"), ignore_errors=True)
+                self.config(adapter)
+                self.train()
+                self.dashi("fuse", "--base", "base/model.safetensors", "--adapter", "run/adapter", "--out", "f.safetensors",
+                           "--force")
+                for base, other in (("base/model.safetensors", "d.safetensors"), ("d.safetensors", "base/model.safetensors")):
+                    # For the base whose names the adapter does not have, and back again.
+                    self.dashi("convert", "run/adapter", "cut.safetensors", "--to", "dashi", "--base", other, "--any-base",
+                               "--force")
+                    self.dashi("fuse", "--base", other, "--adapter", "cut.safetensors", "--out", "g.safetensors", "--force")
+                    self.dashi("convert", "g.safetensors", "h.safetensors", "--to",
+                               "diffusers" if other[0] == "b" else "dit", "--force")
+                    reference = "f.safetensors"
+                    if other[0] == "b":
+                        self.dashi("convert", reference, "r.safetensors", "--to", "diffusers", "--force")
+                        reference = "r.safetensors"
+                    self.dashi("diff", "h.safetensors", reference)  # status 1 when they differ
 
     def test_training_lowers_the_loss_and_leaves_the_base(self):
         before = self.path("base/model.safetensors").read_bytes()
@@ -238,6 +267,8 @@ class Refused(Adapters):
                 self.assertFalse(self.path("run").exists())
         self.assertIn("'atention'", self.refuse("{kind: lora, modules: [atention]}", code="adapter-modules"))
         self.refuse("{kind: lora, modules: [qkv, key]}", code="adapter-modules")
+        self.assertIn("patch", self.refuse("{kind: lora, weight_decomposed: true, wd_on_output: false, modules: [patch]}",
+                                           code="adapter-modules"))
         self.assertIn("model.from", self.refuse("lora", ("{from: base/model.safetensors}", "{depth: 1, width: 32, heads: 2}")))
 
     def test_a_resume_on_another_base(self):
@@ -261,13 +292,15 @@ class Refused(Adapters):
                            "--quiet")
             message = self.refused(*verb, "--adapter", "run/adapter", "--quiet", status=65, code="another-base")
             self.assertIn("made for the base", message)
+            self.assertIn("--any-base", message)
+            self.dashi(*verb, "--adapter", "run/adapter", "--any-base", "--quiet")
 
     def test_strengths_and_files(self):
         self.config(KINDS["lora"])
         self.train()
         for strength in ("x", "", "nan"):
             self.refused("sample", "base/model.safetensors", "y.png", "--adapter", f"run/adapter={strength}", "--quiet",
-                         status=2, code="bad-strength")
+                         status=2, code="bad-weight")
         self.refused("sample", "base/model.safetensors", "y.png", "--adapter", "nothing", "--quiet", status=66,
                      code="no-such-file")
         self.refused("sample", "base/model.safetensors", "y.png", "--adapter", "base/model.safetensors", "--quiet",

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include "applied_adapters.hpp"
 #include "dit_argument.hpp"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <memory>
-#include <string>
-#include <vector>
 
 namespace dashi::checkpoints {
 class NetAdapters;
@@ -16,12 +14,8 @@ class NetAdapters;
 
 namespace cli {
 
-/// Adapters of the verbs that run a DiT: FILE or FILE=STRENGTH, in the order in which they act.
-struct AdapterArgument {
-  std::vector<std::string> files;
-  std::vector<std::string> ignore;
-};
-void add_adapter_options(CLI::App& verb, AdapterArgument& argument);
+/// --adapter and what goes with it, for the verbs that run a DiT.
+void add_adapters_beside(CLI::App& verb, AppliedAdapters& arguments);
 
 /// What runs beside the weights, and what was read.
 struct OpenAdapters {
@@ -31,6 +25,6 @@ struct OpenAdapters {
 
 /// Throws FormatError for adapters that do not fit the model or were made for another, UsageError
 /// for a strength that is no number.
-OpenAdapters open_adapters(Session& session, AdapterArgument const& argument, OpenDit const& dit);
+OpenAdapters open_adapters(Session& session, AppliedAdapters const& arguments, OpenDit const& dit);
 
 }  // namespace cli

@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 
 struct ProbeArguments {
   DitArgument dit;
-  AdapterArgument adapters;
+  AppliedAdapters adapters;
   DataArgument data;
   std::vector<std::string> against;
   std::string output;
@@ -146,7 +146,7 @@ void expect_extension(std::string const& output) {
 }
 
 Curve measure(Session& session, ProbeArguments const& arguments, std::string const& path,
-              AdapterArgument const& adapters, dashi::data::ImageSet const& data,
+              AppliedAdapters const& adapters, dashi::data::ImageSet const& data,
               std::vector<std::int64_t> const& images) {
   DitArgument argument = arguments.dit;
   argument.path = path;
@@ -210,7 +210,7 @@ dashi::ExitStatus probe(Session& session, ProbeArguments const& arguments) {
   std::vector<Curve> curves;
   for (std::string const& model : models) {
     curves.push_back(measure(session, arguments, model,
-                             curves.empty() ? arguments.adapters : AdapterArgument{}, data,
+                             curves.empty() ? arguments.adapters : AppliedAdapters{}, data,
                              images));
     if (curves.back().points.size() != curves.front().points.size()) {
       usage_error("other-process", io::in_quotes(model) + " with another number of steps",
@@ -248,7 +248,7 @@ void add_probe(CLI::App& app, Session& session) {
       "images/\n\n"
       "--adapter is for MODEL, not for those of --against.");
   add_dit_argument(*verb, arguments->dit);
-  add_adapter_options(*verb, arguments->adapters);
+  add_adapters_beside(*verb, arguments->adapters);
   verb->add_option("--against", arguments->against,
                    "another model for the same curve; may be repeated")
       ->expected(1)

@@ -28,7 +28,7 @@ namespace io = dashi::io;
 
 struct SampleArguments {
   DitArgument dit;
-  AdapterArgument adapters;
+  AppliedAdapters adapters;
   SamplingArgument sampling;
   std::string output;
   std::string bank;
@@ -321,7 +321,7 @@ void add_sample(CLI::App& app, Session& session) {
   add_dit_argument(*verb, arguments->dit);
   verb->add_option("OUT", arguments->output,
                    "grid as PNG; numbers where the name ends in .npy or .safetensors");
-  add_adapter_options(*verb, arguments->adapters);
+  add_adapters_beside(*verb, arguments->adapters);
   add_sampling_options(*verb, arguments->sampling);
   verb->add_option("--count", arguments->count,
                    "samples; default: as many as --grid holds or classes are named, else 16")

@@ -27,7 +27,7 @@ namespace metrics = dashi::metrics;
 
 struct ScoreArguments {
   DitArgument dit;
-  AdapterArgument adapters;
+  AppliedAdapters adapters;
   SamplingArgument sampling;
   DataArgument data;
   std::string bank;
@@ -125,7 +125,7 @@ dashi::ExitStatus score(Session& session, ScoreArguments const& arguments) {
                 arguments.bank.empty() ? "neither MODEL nor --bank" : "MODEL and --bank",
                 "one of them");
   }
-  if (!arguments.bank.empty() && !arguments.adapters.files.empty()) {
+  if (!arguments.bank.empty() && !arguments.adapters.adapters.empty()) {
     usage_error("bank-and-adapter", "--adapter with --bank", "MODEL with --adapter");
   }
   if (session.options.dry_run) {
@@ -189,7 +189,7 @@ void add_score(CLI::App& app, Session& session) {
       "MODEL", arguments->dit.path,
       "DiT in original or diffusers names, or factorised: safetensors file, index, or\ndirectory");
   add_dit_options(*verb, arguments->dit);
-  add_adapter_options(*verb, arguments->adapters);
+  add_adapters_beside(*verb, arguments->adapters);
   add_sampling_options(*verb, arguments->sampling);
   add_data_options(*verb, arguments->data);
   verb->add_option("--bank", arguments->bank, "samples that 'sample --bank' wrote, not MODEL");

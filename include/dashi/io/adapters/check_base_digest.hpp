@@ -22,7 +22,8 @@ inline void check_base_digest(AdapterFile const& adapter, std::string const& bas
   detail::refuse_adapter("another-base", adapter.path, "metadata 'dashi.base_digest'",
                          "made for the base " + adapter.base_digest.substr(0, 16) + "..., " +
                              base_file + " is " + digest.substr(0, 16) + "...",
-                         "the digest of the base", "give the base that it was made for");
+                         "the digest of the base",
+                         "give the base that it was made for, or --any-base");
 }
 
 /// The same; reads the base only where an adapter names one, and once for all adapters: `digest`,

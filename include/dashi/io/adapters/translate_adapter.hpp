@@ -5,6 +5,7 @@
 #include <dashi/io/adapters/adapter_file.hpp>
 #include <dashi/io/adapters/adapter_names.hpp>
 #include <dashi/io/adapters/adapter_part.hpp>
+#include <dashi/io/adapters/recut_adapter.hpp>
 #include <dashi/io/listing.hpp>
 
 #include <algorithm>
@@ -17,6 +18,33 @@
 namespace dashi::io {
 
 namespace detail {
+
+/// The style that users of a dialect know this base in; stored where that is its own.
+inline NameStyle style_of_names(AdapterNames const& names, Dialect to) {
+  Dialect const base = names.base().dialect;
+  NameStyle const own =
+      base == Dialect::ldm_checkpoint || base == Dialect::dit_original    ? NameStyle::original
+      : base == Dialect::unet_diffusers || base == Dialect::dit_diffusers ? NameStyle::diffusers
+                                                                          : NameStyle::stored;
+  auto const wanted = [&] {
+    switch (to) {
+      case Dialect::comfyui: return NameStyle::original;
+      case Dialect::diffusers_lora:
+      case Dialect::diffusers_lora_old:
+      case Dialect::ibm_krona: return NameStyle::diffusers;
+      case Dialect::kohya:
+      case Dialect::lycoris: {
+        bool const sdxl =
+            std::any_of(names.places().begin(), names.places().end(), [](AdapterPlace const& p) {
+              return p.path == "label_emb.0.0" || p.path == "add_embedding.linear_1";
+            });
+        return sdxl ? NameStyle::original : NameStyle::diffusers;
+      }
+      default: return NameStyle::stored;
+    }
+  }();
+  return own == NameStyle::stored || wanted == own ? NameStyle::stored : wanted;
+}
 
 /// Gives the modules of an adapter the parts and paths of another dialect.
 class AdapterTranslator {
@@ -112,32 +140,8 @@ private:
     return is_flattened(to_) ? flattened(named->path) : named->path;
   }
 
-  /// The style that users of the target dialect know this base in.
-  NameStyle wanted_style() const {
-    switch (to_) {
-      case Dialect::comfyui: return NameStyle::original;
-      case Dialect::diffusers_lora:
-      case Dialect::diffusers_lora_old:
-      case Dialect::ibm_krona: return NameStyle::diffusers;
-      case Dialect::kohya:
-      case Dialect::lycoris: return is_sdxl() ? NameStyle::original : NameStyle::diffusers;
-      default: return NameStyle::stored;
-    }
-  }
-  bool is_sdxl() const {
-    return std::any_of(names_->places().begin(), names_->places().end(), [](AdapterPlace const& p) {
-      return p.path == "label_emb.0.0" || p.path == "add_embedding.linear_1";
-    });
-  }
-
   AdapterPlace const* place_in_style(AdapterPlace const& place) const {
-    Dialect const base = names_->base().dialect;
-    NameStyle const own =
-        base == Dialect::ldm_checkpoint || base == Dialect::dit_original    ? NameStyle::original
-        : base == Dialect::unet_diffusers || base == Dialect::dit_diffusers ? NameStyle::diffusers
-                                                                            : NameStyle::stored;
-    NameStyle const wanted =
-        own == NameStyle::stored || wanted_style() == own ? NameStyle::stored : wanted_style();
+    NameStyle const wanted = style_of_names(*names_, to_);
     bool const text = place.part != AdapterPart::denoiser && place.part != AdapterPart::whole;
     if (place.style == wanted || text) {  // text encoders have one name in use
       return &place;
@@ -207,13 +211,18 @@ private:
 
 }  // namespace detail
 
-/// The same adapter under the names of another dialect; tensors and scales stay. Flattened names
-/// and indices become others only by the names of the base. UsageError when those are needed and
-/// not given; FormatError (65) for a module without a place, for one that the other names split,
-/// and for several models where the dialect holds one.
+/// The same adapter under the names of another dialect; tensors and scales stay, but for what
+/// recut_adapter() cuts and joins. Flattened names and indices become others only by the names of
+/// the base. UsageError when those are needed and not given; FormatError (65) for a module without
+/// a place, for one that the other names split and that cannot be, and for several models where the
+/// dialect holds one.
 inline AdapterFile translate_adapter(AdapterFile const& adapter, Dialect to,
                                      AdapterNames const* names = nullptr) {
-  return detail::AdapterTranslator(adapter, to, names).translate();
+  if (names == nullptr) {
+    return detail::AdapterTranslator(adapter, to, nullptr).translate();
+  }
+  AdapterFile const recut = recut_adapter(adapter, *names, detail::style_of_names(*names, to));
+  return detail::AdapterTranslator(recut, to, names).translate();
 }
 
 }  // namespace dashi::io
