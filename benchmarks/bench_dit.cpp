@@ -93,8 +93,9 @@ private:
   std::int64_t updates_ = 0;
 };
 
-/// A step that trains adapters on all maps of a frozen model; "frozen": the bias of the patch
-/// embedder alone, for which gradients pass all blocks.
+/// A step that trains adapters on all maps of a frozen model, or ("block_...") on those that
+/// peers/dit.py has them on; "frozen": the bias of the patch embedder alone, for which gradients
+/// pass all blocks.
 struct Adapted {
   using Net = AdditiveDit<Exec, precision::Float32>;
   Context<Exec> ctx;
@@ -110,11 +111,17 @@ private:
   static checkpoints::AdapterChoice choice(std::string const& kind) {
     using Kind = checkpoints::AdapterChoice::Kind;
     checkpoints::AdapterChoice choice;
-    choice.modules = {"any"};
-    choice.kind = kind == "lora"      ? Kind::low_rank
-                  : kind == "krona"   ? Kind::kronecker
-                  : kind == "difffit" ? Kind::difffit
-                                      : Kind::bitfit;
+    bool const blocks = kind == "block_lora" || kind == "block_lokr";
+    choice.modules =
+        blocks ? std::vector<std::string>{"attention", "mlp"} : std::vector<std::string>{"any"};
+    choice.kind = kind.ends_with("lora")                    ? Kind::low_rank
+                  : kind == "krona" || kind == "block_lokr" ? Kind::kronecker
+                  : kind == "difffit"                       ? Kind::difffit
+                                                            : Kind::bitfit;
+    if (kind == "block_lokr") {
+      choice.kronecker.a_rows = 8;
+      choice.kronecker.a_cols = 8;
+    }
     return choice;
   }
   static Net::Options options(std::string const& kind) {
@@ -239,8 +246,9 @@ void add_sample(bench::TimedRows& rows, std::string const& name) {
 
 /// "s2_lora_32": kind and batch.
 bool add_adapted(bench::TimedRows& rows, std::string const& name) {
-  for (char const* const kind : {"frozen", "lora", "krona", "difffit", "bitfit"}) {
-    for (Index const batch : {8, 32}) {
+  for (char const* const kind :
+       {"frozen", "lora", "krona", "difffit", "bitfit", "block_lora", "block_lokr"}) {
+    for (Index const batch : {1, 8, 32}) {
       if (name == "s2_" + std::string(kind) + "_" + std::to_string(batch)) {
         double const flops = 2 * forward_flops(DitConfig::small()) * static_cast<double>(batch);
         auto const adapted = std::make_shared<Adapted>(kind, batch);

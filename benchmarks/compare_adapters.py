@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Rows C1 to C8, C10 and C16 to C19: adapter layers, decompositions and DiT against the peers, one process each, interleaved.
 
-    benchmarks/compare_adapters.py build/benchmarks .deps/peers/bin/python [--rounds 4] [--rows layer fuse product gated svd dit dit_bf16]
+    benchmarks/compare_adapters.py build/benchmarks .deps/peers/bin/python [--rounds 4] [--rows layer fuse product gated svd dit dit_adapters dit_bf16]
 
 Every round runs our benchmark and every peer of a row, in turning order; the medians of the rounds'
 medians are compared. Unsets OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE and sets OMP_WAIT_POLICY=PASSIVE for
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
+ADAPTED = ("s2_block_lokr_1", "s2_block_lokr_8", "s2_block_lora_1", "s2_block_lora_8", "s2_frozen_1", "s2_frozen_8")
 # row: our program and its argument, then the peers: name, script, arguments
 ROWS = {
     "layer": (("bench_kronecker", "layer"),
@@ -27,6 +28,9 @@ ROWS = {
     "svd": (("bench_svd", "S2", "4"), [(name, "svd.py", [name, "S2", "--blocks", "4"]) for name in ("torch", "numpy")]),
     "dit": (("bench_dit", "s2_train_8", "s2_train_32", "xl2_sample", "s2_adamw"),
             [("diffusers", "dit.py", ["--case", "s2_train_8", "s2_train_32", "xl2_sample", "s2_adamw"])]),
+    "dit_adapters": (("bench_dit", *ADAPTED),
+                     [(name, "dit.py", ["--adapter", name, "--case", *ADAPTED[:cases]])
+                      for name, cases in (("peft", 6), ("lycoris", 4), ("lycoris_bypass", 4))]),
     "dit_bf16": (("bench_dit", "s2_train_8_bf16", "s2_train_32_bf16", "xl2_sample_bf16"),
                  [("diffusers", "dit.py", ["--case", "s2_train_8_bf16", "s2_train_32_bf16", "xl2_sample_bf16"])]),
 }

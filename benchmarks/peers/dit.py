@@ -7,7 +7,10 @@
 Cases: s2_train_8, s2_train_32 (a training step of S/2 on latents of 4 x 32 x 32: forward, mean squared error of the
 noise, four of the eight channels, backward, fused AdamW, moving average by torch._foreach), xl2_sample (a guided DDIM
 step of XL/2, one image, so two sequences), each in fp32 and with _bf16 (autocast for training, weights of bfloat16
-for sampling); xl2_sample_autocast (weights of fp32 under autocast); s2_adamw (AdamW and average alone).
+for sampling); xl2_sample_autocast (weights of fp32 under autocast); s2_adamw (AdamW and average alone);
+s2_block_lora_1, s2_block_lora_8, s2_block_lokr_1, s2_block_lokr_8 (a step that trains adapters of --adapter, peft or
+lycoris, on query, key, value, output and both maps of the network: rank 8, or [8, 8] (x) the rest),
+s2_frozen_1 and s2_frozen_8 (a step that trains the bias of the patch embedder).
 
 diffusers gives every block embedders of its own; --shared-embedders ties them, which leaves the parameters of the
 original. Prints one JSON line a repetition, and a last one with median and best of each case. With --on-request
@@ -67,12 +70,14 @@ def update_of(model):
     return parameters, optimizer, update
 
 
-def train(batch, bf16):
+def train(batch, bf16, prepare=None):
     def build(options):
         import torch
         import torch.nn.functional as functional
 
         model = dit("S/2", options).train()
+        if prepare:
+            prepare(model, options)
         parameters, optimizer, update = update_of(model)
         forward = compiled(model, options)
         x, noise = torch.randn(batch, 4, 32, 32), torch.randn(batch, 4, 32, 32)
@@ -86,10 +91,71 @@ def train(batch, bf16):
             loss.backward()
             update()
             assert loss.isfinite(), "the loss is no number"
+            assert all(p.grad is not None for p in parameters), "a parameter took no part"
 
         return step, parameters
 
     return build
+
+
+ADAPTED = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
+
+
+def kronecker_factors(out, inner):
+    import torch
+
+    return torch.nn.Parameter(torch.randn(8, 8) * 0.02), torch.nn.Parameter(torch.randn(out // 8, inner // 8) * 0.02)
+
+
+def with_peft(model, kind):
+    import peft
+
+    if kind == "lora":
+        config = peft.LoraConfig(r=8, lora_alpha=8, target_modules=list(ADAPTED))
+        return peft.inject_adapter_in_model(config, model)
+    rank = 4 * 384  # so large that neither factor is taken apart
+    config = peft.LoKrConfig(r=rank, alpha=rank, target_modules=list(ADAPTED), init_weights=False)
+    model = peft.inject_adapter_in_model(config, model)
+    for module in model.modules():
+        if isinstance(module, peft.tuners.lokr.layer.LoKrLayer):
+            weight = module.get_base_layer().weight
+            module.lokr_w1["default"], module.lokr_w2["default"] = kronecker_factors(*weight.shape)
+    return model
+
+
+def with_lycoris(model, kind, bypass):
+    import torch
+    from lycoris.modules.locon import LoConModule
+    from lycoris.modules.lokr import LokrModule
+
+    for name, layer in list(model.named_modules()):
+        if not name.endswith(ADAPTED):
+            continue
+        if kind == "lora":
+            module = LoConModule("peer", layer, multiplier=1.0, lora_dim=8, alpha=8, bypass_mode=bypass)
+        else:
+            module = LokrModule("peer", layer, multiplier=1.0, lora_dim=100000, alpha=100000, factor=8,
+                                bypass_mode=bypass, full_matrix=True)
+            module.lokr_w1, module.lokr_w2 = kronecker_factors(*layer.weight.shape)
+            module.scale = 1.0
+        module.apply_to()
+        layer.adapter = module
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+    return model
+
+
+def adapted(kind, batch):
+    def prepare(model, options):
+        model.requires_grad_(False)
+        if kind == "frozen":
+            model.pos_embed.proj.bias.requires_grad_(True)
+        elif options.adapter == "peft":
+            with_peft(model, kind)
+        else:
+            with_lycoris(model, kind, options.adapter == "lycoris_bypass")
+
+    return train(batch, False, prepare)
 
 
 def sample(bf16, under_autocast):
@@ -132,7 +198,10 @@ def adamw(options):
 CASES = {"s2_train_8": train(8, False), "s2_train_8_bf16": train(8, True),
          "s2_train_32": train(32, False), "s2_train_32_bf16": train(32, True),
          "xl2_sample": sample(False, False), "xl2_sample_bf16": sample(True, False),
-         "xl2_sample_autocast": sample(True, True), "s2_adamw": adamw}
+         "xl2_sample_autocast": sample(True, True), "s2_adamw": adamw,
+         "s2_frozen_1": adapted("frozen", 1), "s2_frozen_8": adapted("frozen", 8),
+         "s2_block_lora_1": adapted("lora", 1), "s2_block_lora_8": adapted("lora", 8),
+         "s2_block_lokr_1": adapted("lokr", 1), "s2_block_lokr_8": adapted("lokr", 8)}
 
 
 def requested(options):
@@ -165,6 +234,7 @@ def main():
     parser.add_argument("--case", nargs="+", choices=CASES, required=True)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeat", type=int, default=int(os.environ.get("DASHI_BENCH_REPEATS", 15)))
+    parser.add_argument("--adapter", choices=("peft", "lycoris", "lycoris_bypass"), default="peft")
     parser.add_argument("--shared-embedders", action="store_true", help="tie the embedders of all blocks")
     parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
     parser.add_argument("--on-request", action="store_true", help="one repetition for each line of standard input")
