@@ -96,48 +96,69 @@ private:
 /// A step that trains adapters on all maps of a frozen model, or ("block_...") on those that
 /// peers/dit.py has them on; "frozen": the bias of the patch embedder alone, for which gradients
 /// pass all blocks.
+struct AdapterKind {
+  std::string name;
+
+  checkpoints::AdapterChoice choice() const {
+    using Kind = checkpoints::AdapterChoice::Kind;
+    checkpoints::AdapterChoice choice;
+    bool const blocks = name.starts_with("block_");
+    choice.modules =
+        blocks ? std::vector<std::string>{"attention", "mlp"} : std::vector<std::string>{"any"};
+    choice.kind = name.ends_with("lora")                    ? Kind::low_rank
+                  : name == "krona" || name == "block_lokr" ? Kind::kronecker
+                  : name == "difffit"                       ? Kind::difffit
+                                                            : Kind::bitfit;
+    if (name == "block_lokr") {
+      choice.kronecker.a_rows = 8;
+      choice.kronecker.a_cols = 8;
+    }
+    return choice;
+  }
+  AdditivePlace::Options options() const {
+    return checkpoints::additive_options(checkpoints::map_adapters(DitConfig::small(), choice()));
+  }
+  template <class Net>
+  void prepare(Context<typename Net::execution_space>& ctx, Net const& net) const {
+    fill(ctx, net, false);
+    ParameterList<typename Net::precision, typename Net::execution_space> list;
+    net.parameters(list);
+    if (name == "frozen") {
+      train_where(list, [](auto const& entry) { return entry.name == "x_embedder.proj.bias"; });
+    } else {
+      checkpoints::train_adapters(list, choice());
+    }
+  }
+};
+
 struct Adapted {
   using Net = AdditiveDit<Exec, precision::Float32>;
   Context<Exec> ctx;
   Net net;
   training::Trainer<Net> trainer;
 
-  Adapted(std::string const& kind, Index batch)
-      : net(ctx, DitConfig::small(), options(kind)),
-        trainer((choose(kind), ctx), net, options_of(batch)) {}
+  Adapted(AdapterKind const& kind, Index batch)
+      : net(ctx, DitConfig::small(), kind.options()),
+        trainer((kind.prepare(ctx, net), ctx), net, options_of(batch)) {}
   void step() { trainer.step(Waves{}); }
+};
 
-private:
-  static checkpoints::AdapterChoice choice(std::string const& kind) {
-    using Kind = checkpoints::AdapterChoice::Kind;
-    checkpoints::AdapterChoice choice;
-    bool const blocks = kind == "block_lora" || kind == "block_lokr";
-    choice.modules =
-        blocks ? std::vector<std::string>{"attention", "mlp"} : std::vector<std::string>{"any"};
-    choice.kind = kind.ends_with("lora")                    ? Kind::low_rank
-                  : kind == "krona" || kind == "block_lokr" ? Kind::kronecker
-                  : kind == "difffit"                       ? Kind::difffit
-                                                            : Kind::bitfit;
-    if (kind == "block_lokr") {
-      choice.kronecker.a_rows = 8;
-      choice.kronecker.a_cols = 8;
-    }
-    return choice;
-  }
-  static Net::Options options(std::string const& kind) {
-    return checkpoints::additive_options(
-        checkpoints::map_adapters(DitConfig::small(), choice(kind)));
-  }
-  void choose(std::string const& kind) {
-    fill(ctx, net, false);
-    ParameterList<precision::Float32, Exec> list;
-    net.parameters(list);
-    if (kind == "frozen") {
-      train_where(list, [](auto const& entry) { return entry.name == "x_embedder.proj.bias"; });
-    } else {
-      checkpoints::train_adapters(list, choice(kind));
-    }
-  }
+struct AdaptedInShards {
+  using Net = AdditiveDit<Kokkos::Serial, precision::Float32>;
+  Context<Kokkos::Serial> ctx;
+  Net net;
+  training::Trainer<Net, diffusion::UniformSteps, training::Sharded<Net>> trainer;
+
+  AdaptedInShards(AdapterKind const& kind, Index batch, Index shards)
+      : net(ctx, DitConfig::small(), kind.options()),
+        trainer((kind.prepare(ctx, net),
+                 training::Sharded<Net>(net,
+                                        [kind](Context<Kokkos::Serial>& own) {
+                                          return Net(own, DitConfig::small(), kind.options());
+                                        },
+                                        {shards, 0})),
+                options_of(batch)) {}
+  void step() { trainer.step(Waves{}); }
 };
 
 /// A step in shards, each thread with a part of the batch.
@@ -251,8 +272,12 @@ bool add_adapted(bench::TimedRows& rows, std::string const& name) {
     for (Index const batch : {1, 8, 32}) {
       if (name == "s2_" + std::string(kind) + "_" + std::to_string(batch)) {
         double const flops = 2 * forward_flops(DitConfig::small()) * static_cast<double>(batch);
-        auto const adapted = std::make_shared<Adapted>(kind, batch);
-        rows.add({name, flops, 0, [adapted] { adapted->step(); }});
+        auto const adapted = std::make_shared<Adapted>(AdapterKind{kind}, batch);
+        rows.add({"whole/" + name, flops, 0, [adapted] { adapted->step(); }});
+        if (batch > 1) {
+          auto const parts = std::make_shared<AdaptedInShards>(AdapterKind{kind}, batch, 2);
+          rows.add({"2 shards/" + name, flops, 0, [parts] { parts->step(); }});
+        }
         return true;
       }
     }

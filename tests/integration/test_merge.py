@@ -30,6 +30,25 @@ class Merges(ProgramCase):
 
 
 class Means(Merges):
+    def test_a_mean_of_models_runs_and_one_of_adapters_is_an_adapter(self):
+        self.path("base.yaml").write_text(
+            "output: base\nsteps: 1\nbatch: 4\nema: 0\nmodel: {depth: 1, width: 24, heads: 3, patch: 4}\n"
+            "data: {kind: procedural, size: 8, count: 8}\n")
+        self.dashi("train", "base.yaml", "--quiet")
+        self.dashi("convert", "base/model.safetensors", "d.safetensors", "--to", "diffusers", "--quiet")
+        self.dashi("merge", "--method", "linear", "--allow-duplicate", "--model", "d.safetensors", "--model", "d.safetensors",
+                   "--out", "mean.safetensors", "--quiet")
+        drawn = self.json("sample", "mean.safetensors", "x.png", "--steps", "1", "--count", "1")
+        self.assertEqual(drawn["warnings"], [])  # such as a guess of the heads
+        self.path("lora.yaml").write_text(self.path("base.yaml").read_text().replace("output: base", "output: run").replace(
+            "{depth: 1, width: 24, heads: 3, patch: 4}", "{from: base/model.safetensors}") + "adapter: {kind: krona, factors: [2, 2]}\n")
+        self.dashi("train", "lora.yaml", "--quiet")
+        one = "run/adapter/adapter_model.safetensors"
+        self.dashi("merge", "--method", "linear", "--allow-duplicate", "--model", one, "--model", one, "--out", "means.safetensors",
+                   "--quiet")
+        found = self.json("inspect", "means.safetensors")["adapter"]
+        self.assertEqual(found["base_digest"], self.json("inspect", one)["adapter"]["base_digest"])
+
     def test_linear(self):
         for weights in (("0.3", "0.7"), ("1", "-0.5"), ("0.00000001", "1")):
             self.merge(*(f"{n}.safetensors={w}" for n, w in zip("ab", weights)), options=["--force"])

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <dashi/core/float_types.hpp>
+#include <dashi/core/inexact_flag.hpp>
+#include <dashi/kernels/mean_by_flag.hpp>
 #include <dashi/kernels/mean_element.hpp>
 #include <dashi/kernels/mean_report.hpp>
 #include <dashi/kernels/mean_stages.hpp>
@@ -10,6 +12,7 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -46,6 +49,10 @@ MeanConstants mean_constants(MeanWeights const& weights) {
   } else if (std::is_same_v<Out, double> || detail::midpoint_is_exact<Out, double>(c.total)) {
     c.double_spread = FloatFormat<double>::fraction_bits - c.weight_bits - f;
   }
+  // Quotients from two binades above the smallest normal number to two below the largest.
+  c.least_sum = std::bit_cast<std::uint32_t>(static_cast<float>(c.total) * 0x1p-124F);
+  c.most_sum = std::uint32_t{252} << FloatFormat<float>::fraction_bits;
+  c.total_is_power_of_two = (c.total & (c.total - 1)) == 0;
   c.float_total = static_cast<float>(c.total);
   c.float_reciprocal = 1.0F / c.float_total;
   c.double_total = static_cast<double>(c.total);
@@ -90,31 +97,66 @@ private:
                                      : Bytes < 32 ? 4
                                                   : Bytes / 8;
 
-  /// Blocks of groups share one test, because nearly all groups are proven.
+  /// The float stage, by the processor's flag where there is one.
   template <template <class, int> class Lanes, int Bytes>
   KOKKOS_FORCEINLINE_FUNCTION std::int64_t float_blocks(std::int64_t at, std::int64_t end) const {
+    constexpr int step = Bytes / 2;
+    constexpr int groups = Bytes / 8 > 2 ? Bytes / 8 : 1;
+    if constexpr (mean_has_flag_stage<In, Out>) {
+      constexpr int wide = 2 * groups;  // between two looks at the flag
+      InexactFlag const flag;
+      for (; at + step * wide <= end; at += step * wide) {
+        flagged_block<Lanes, Bytes, wide>(flag, at);
+      }
+    }
+    for (; at + step * groups <= end; at += step * groups) {
+      float_block<Lanes, Bytes>(at);
+    }
+    return at;
+  }
+
+#if defined(DASHI_HAS_INEXACT_FLAG)
+  /// Where something was rounded, the members' exponents tell in which groups it may have been.
+  template <template <class, int> class Lanes, int Bytes, int Groups>
+  KOKKOS_FORCEINLINE_FUNCTION void flagged_block(InexactFlag const& flag, std::int64_t at) const {
+    constexpr int words = Bytes / 4;
+    constexpr int step = 2 * words;
+    auto const found = mean_by_flag<In, Out, Lanes, words, Groups>(flag, members, float_weights,
+                                                                   constants, at, out + at);
+    if (found == FlagStage::exact) {
+      return;
+    }
+    for (int g = 0; g < Groups; ++g) {
+      if (found == FlagStage::outside ||
+          exponents_exceed<In, Lanes, words>(members, constants, at + g * step)) {
+        second_pass<Lanes, Bytes>(at + g * step);
+      }
+    }
+  }
+#endif
+
+  /// Groups share one test, because nearly all are proven.
+  template <template <class, int> class Lanes, int Bytes>
+  KOKKOS_FORCEINLINE_FUNCTION void float_block(std::int64_t at) const {
     constexpr int words = Bytes / 4;
     constexpr int step = 2 * words;
     constexpr int groups = Bytes / 8 > 2 ? Bytes / 8 : 1;
     using Mask = Lanes<std::int16_t, step>;
-    for (; at + step * groups <= end; at += step * groups) {
-      std::int16_t unproven[std::size_t{groups}][std::size_t{step}];
-      Mask any = Mask::splat(0);
+    std::int16_t unproven[std::size_t{groups}][std::size_t{step}];
+    Mask any = Mask::splat(0);
+    for (int g = 0; g < groups; ++g) {
+      auto const mask = mean_in_float<In, Out, Lanes, words>(members, float_weights, constants,
+                                                             at + g * step, out + at + g * step);
+      mask.store(unproven[g]);
+      any = any | mask;
+    }
+    if (any.any()) {
       for (int g = 0; g < groups; ++g) {
-        auto const mask = mean_in_float<In, Out, Lanes, words>(members, float_weights, constants,
-                                                               at + g * step, out + at + g * step);
-        mask.store(unproven[g]);
-        any = any | mask;
-      }
-      if (any.any()) {
-        for (int g = 0; g < groups; ++g) {
-          if (Mask::load(unproven[g]).any()) {
-            second_pass<Lanes, Bytes>(at + g * step);
-          }
+        if (Mask::load(unproven[g]).any()) {
+          second_pass<Lanes, Bytes>(at + g * step);
         }
       }
     }
-    return at;
   }
 
   /// Redoes a group of the float stage that holds an unproven element.

@@ -17,13 +17,16 @@ namespace dashi::kernels {
 /// non-zero members of the element, f their fraction bits and Σ|w| <= 2^L: every partial sum is
 /// then a multiple of the smallest unit that is below 2^p units.
 struct MeanConstants {
-  int count;           ///< members of non-zero weight
-  int weight_bits;     ///< L
-  std::int64_t total;  ///< Σ w > 0
-  int float_spread;    ///< largest e_max - e_min proven in float; < 0: stage off
-  int double_spread;   ///< the same in double
-  int float_exponent;  ///< members above this biased exponent leave the float stage
-  int float_least;     ///< non-zero members below this biased exponent do, too
+  int count;                ///< members of non-zero weight
+  int weight_bits;          ///< L
+  std::int64_t total;       ///< Σ w > 0
+  int float_spread;         ///< largest e_max - e_min proven in float; < 0: stage off
+  int double_spread;        ///< the same in double
+  int float_exponent;       ///< members above this biased exponent leave the float stage
+  int float_least;          ///< non-zero members below this biased exponent do, too
+  std::uint32_t least_sum;  ///< non-zero sums below these bits of a float leave mean_by_flag()
+  std::uint32_t most_sum;   ///< those of these and above do, too
+  bool total_is_power_of_two;
   float float_total;
   float float_reciprocal;  ///< of total, rounded: it only finds candidates
   double double_total;

@@ -183,7 +183,7 @@ inline LedgerChange plan_change(Manifest before, std::vector<RemovedMember> remo
                         .dtypes = {},
                         .vector_alphas = {}};
     for (auto const& [key, value] : member.checkpoint->metadata()) {
-      if (!key.starts_with("dashi.")) {
+      if (io::is_model_fact(key)) {
         record.metadata.emplace(key, value);
       }
     }

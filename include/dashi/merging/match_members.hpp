@@ -4,6 +4,7 @@
 #include <dashi/core/error.hpp>
 #include <dashi/io/checkpoint.hpp>
 #include <dashi/io/listing.hpp>
+#include <dashi/io/model_facts.hpp>
 #include <dashi/io/tensor_info.hpp>
 #include <dashi/merging/alpha_scalar.hpp>
 #include <dashi/merging/mean_options.hpp>
@@ -227,7 +228,8 @@ inline std::vector<PlannedTensor> match_members(std::span<MergeMember const> sou
   return tensors;
 }
 
-/// Metadata pairs that are equal in all members; those of ours (`dashi.`) are left out.
+/// Metadata pairs that are equal in all members, without those of where they come from
+/// (io::is_model_fact).
 inline std::map<std::string, std::string> common_metadata(std::span<MergeMember const> members) {
   std::map<std::string, std::string> out;
   for (std::size_t m = 0; m < members.size(); ++m) {
@@ -237,7 +239,7 @@ inline std::map<std::string, std::string> common_metadata(std::span<MergeMember 
     }
     std::erase_if(out, [&](auto const& pair) {
       auto const at = theirs.find(pair.first);
-      return at == theirs.end() || at->second != pair.second || pair.first.starts_with("dashi.");
+      return at == theirs.end() || at->second != pair.second || !io::is_model_fact(pair.first);
     });
   }
   return out;

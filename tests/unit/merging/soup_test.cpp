@@ -221,11 +221,18 @@ TEST_CASE("key maps, copied tensors and metadata follow the members", "[merging]
   f.write("a",
           {file_tensor("x", io::Dtype::f32, {2}, std::vector<float>{1, 2}),
            file_tensor("n", io::Dtype::i64, {1}, step)},
-          {{"format", "pt"}, {"dashi.recipe", "old"}});
+          {{"format", "pt"},
+           {"dashi.recipe", "old"},
+           {"dashi.train", "{}"},
+           {"dashi.heads", "4"},
+           {"dashi.input_height", "32"}});
   f.write("b",
           {file_tensor("y", io::Dtype::f32, {2}, std::vector<float>{3, 6}),
            file_tensor("n", io::Dtype::i64, {1}, step)},
-          {{"format", "pt"}});
+          {{"format", "pt"},
+           {"dashi.train", "{}"},
+           {"dashi.heads", "4"},
+           {"dashi.input_height", "64"}});
   f.write("c", {file_tensor("x", io::Dtype::f32, {2}, std::vector<float>{3, 6}),
                 file_tensor("n", io::Dtype::i64, {1}, later)});
   Soup soup = Soup::create(f.at("s"), mode, {{f.at("a"), {}, {}}});
@@ -235,6 +242,9 @@ TEST_CASE("key maps, copied tensors and metadata follow the members", "[merging]
   CHECK(dashi::test::read_values<std::int64_t>(out, "n") == step);
   CHECK(out.metadata().at("format") == "pt");
   CHECK(out.metadata().at("dashi.recipe") != "old");
+  CHECK(out.metadata().at("dashi.heads") == "4");  // what no shape tells of a model
+  CHECK_FALSE(out.metadata().contains("dashi.input_height"));
+  CHECK_FALSE(out.metadata().contains("dashi.train"));  // where a model comes from
   for (auto const& member : soup.members()) {
     CHECK(member.keys.empty() == (member.name == "a"));
   }
