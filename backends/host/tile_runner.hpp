@@ -5,6 +5,7 @@
 
 #include "instruction_set.hpp"
 #if !defined(__CUDACC__)
+#include "inexact_flag.hpp"
 #include "vector_lanes.hpp"
 #endif
 

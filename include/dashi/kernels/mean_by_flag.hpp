@@ -2,7 +2,7 @@
 #pragma once
 
 #include <dashi/core/float_types.hpp>
-#include <dashi/core/inexact_flag.hpp>
+#include <dashi/kernels/inexact_flag.hpp>
 #include <dashi/kernels/mean_rounding.hpp>
 #include <dashi/kernels/mean_stages.hpp>
 
@@ -14,16 +14,10 @@
 
 namespace dashi::kernels {
 
-/// Whether the stage below exists for these formats, on this processor.
-template <class In, class Out>
+/// Whether the stage below exists for these formats and lanes.
+template <class In, class Out, template <class, int> class Lanes>
 inline constexpr bool mean_has_flag_stage =
-#if defined(DASHI_HAS_INEXACT_FLAG)
-    std::is_same_v<In, BFloat16>&& std::is_same_v<Out, BFloat16>;
-#else
-    false;
-#endif
-
-#if defined(DASHI_HAS_INEXACT_FLAG)
+    std::is_same_v<In, BFloat16>&& std::is_same_v<Out, BFloat16>&& InexactFlag<Lanes>::available;
 
 namespace detail {
 
@@ -90,7 +84,7 @@ KOKKOS_FORCEINLINE_FUNCTION bool exponents_exceed(In const* const* members, Mean
 /// tells that no addition was rounded, and sums that are neither so small nor so large that a
 /// quotient leaves the normal numbers do not need that of their members.
 template <class In, class Out, template <class, int> class Lanes, int N, int G>
-KOKKOS_FORCEINLINE_FUNCTION FlagStage mean_by_flag(InexactFlag const& flag,
+KOKKOS_FORCEINLINE_FUNCTION FlagStage mean_by_flag(InexactFlag<Lanes> const& flag,
                                                    In const* const* members, float const* weights,
                                                    MeanConstants const& c, std::int64_t at,
                                                    Out* out) {
@@ -131,7 +125,5 @@ KOKKOS_FORCEINLINE_FUNCTION FlagStage mean_by_flag(InexactFlag const& flag,
   }
   return rounded ? FlagStage::rounded : FlagStage::exact;
 }
-
-#endif
 
 }  // namespace dashi::kernels

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <dashi/core/float_types.hpp>
-#include <dashi/core/inexact_flag.hpp>
+#include <dashi/kernels/inexact_flag.hpp>
 #include <dashi/kernels/mean_by_flag.hpp>
 #include <dashi/kernels/mean_element.hpp>
 #include <dashi/kernels/mean_report.hpp>
@@ -102,9 +102,9 @@ private:
   KOKKOS_FORCEINLINE_FUNCTION std::int64_t float_blocks(std::int64_t at, std::int64_t end) const {
     constexpr int step = Bytes / 2;
     constexpr int groups = Bytes / 8 > 2 ? Bytes / 8 : 1;
-    if constexpr (mean_has_flag_stage<In, Out>) {
+    if constexpr (mean_has_flag_stage<In, Out, Lanes>) {
       constexpr int wide = 2 * groups;  // between two looks at the flag
-      InexactFlag const flag;
+      InexactFlag<Lanes> const flag;
       for (; at + step * wide <= end; at += step * wide) {
         flagged_block<Lanes, Bytes, wide>(flag, at);
       }
@@ -115,10 +115,10 @@ private:
     return at;
   }
 
-#if defined(DASHI_HAS_INEXACT_FLAG)
   /// Where something was rounded, the members' exponents tell in which groups it may have been.
   template <template <class, int> class Lanes, int Bytes, int Groups>
-  KOKKOS_FORCEINLINE_FUNCTION void flagged_block(InexactFlag const& flag, std::int64_t at) const {
+  KOKKOS_FORCEINLINE_FUNCTION void flagged_block(InexactFlag<Lanes> const& flag,
+                                                 std::int64_t at) const {
     constexpr int words = Bytes / 4;
     constexpr int step = 2 * words;
     auto const found = mean_by_flag<In, Out, Lanes, words, Groups>(flag, members, float_weights,
@@ -133,7 +133,6 @@ private:
       }
     }
   }
-#endif
 
   /// Groups share one test, because nearly all are proven.
   template <template <class, int> class Lanes, int Bytes>

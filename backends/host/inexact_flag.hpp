@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#if defined(__x86_64__) && !defined(__CUDACC__) && !defined(__HIPCC__)
-#define DASHI_HAS_INEXACT_FLAG
-#include <immintrin.h>
-#endif
+#include <dashi/kernels/inexact_flag.hpp>
 
-namespace dashi {
+#include "vector_lanes.hpp"
 
-#if defined(DASHI_HAS_INEXACT_FLAG)
+#if defined(__x86_64__)
 
-/// Tells whether vector arithmetic of this thread has rounded. A processor keeps that in a bit for
-/// itself, so that a proof that nothing did costs no operation. The bits that were found come back
-/// at the end.
-class InexactFlag {
-public:
-  InexactFlag() noexcept : found_(_mm_getcsr()) {}
-  ~InexactFlag() { _mm_setcsr(found_); }
+namespace dashi::kernels {
+
+/// The bit of MXCSR, which costs no operation to keep. The bits that were found come back at the
+/// end.
+template <>
+struct InexactFlag<backends::host::VectorLanes> {
+  static constexpr bool available = true;
+
+  InexactFlag() noexcept : found_(__builtin_ia32_stmxcsr()) {}
+  ~InexactFlag() { __builtin_ia32_ldmxcsr(found_); }
   InexactFlag(InexactFlag const&) = delete;
   InexactFlag& operator=(InexactFlag const&) = delete;
 
   /// Before what is to be watched: it must read memory.
   __attribute__((always_inline)) void clear() const noexcept {
     asm volatile("" : : : "memory");
-    _mm_setcsr(found_ & ~all);
+    __builtin_ia32_ldmxcsr(found_ & ~all);
     asm volatile("" : : : "memory");
   }
   /// Whether a result since clear() was rounded. All that counts must lie in `results`: the
   /// compiler may compute other things when it likes.
   __attribute__((always_inline)) bool raised(void const* results) const noexcept {
     asm volatile("" : : "r"(results) : "memory");
-    bool const rounded = (_mm_getcsr() & inexact) != 0;
+    bool const rounded = (__builtin_ia32_stmxcsr() & inexact) != 0;
     asm volatile("" : : : "memory");
     return rounded;
   }
@@ -41,6 +41,6 @@ private:
   unsigned found_;
 };
 
-#endif
+}  // namespace dashi::kernels
 
-}  // namespace dashi
+#endif
