@@ -5,8 +5,8 @@
     omniglot_adapter_soups.py DASHI OMNIGLOT BASE OUT [--methods "LoRA r 8" DiffFit] [--shards 3] [--steps 300]
         [--seeds 1 2 3] [--samples 500]
 
-Arguments, models and scores are those of omniglot_adapters.py, and so is the base. Every shard has each class' images
-of one residue of their number. From the adapters of the shards come
+Arguments, models and scores are those of omniglot_adapters.py, and so is the base. Of the images in the order of their
+names every third (with 3 shards) is in one shard. From the adapters of the shards come
 
 - the members, each alone: the mean of their scores;
 - the soup: the exact mean of the base with each adapter fused into it (`fuse`, then `merge`);
@@ -26,16 +26,17 @@ from omniglot_adapters import CONFIG, METHODS, prepare, run, scored
 
 
 def split(source, folder, shards):
-    """The images of the archive, class by class in turn."""
+    """The images of the archive in turn."""
     paths = [folder / f"shard-{i}.zip" for i in range(shards)]
     if all(path.exists() for path in paths):
         return paths
     with zipfile.ZipFile(source) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".png"))
         for i, path in enumerate(paths):
-            with zipfile.ZipFile(path, "w") as out:
+            with zipfile.ZipFile(path.with_suffix(".part"), "w") as out:
                 for name in names[i::shards]:
                     out.writestr(name, archive.read(name))
+            path.with_suffix(".part").replace(path)
     return paths
 
 

@@ -71,6 +71,9 @@ dashi::ExitStatus convert_adapter(Session& session, std::string const& input,
   if (out.largest_shard) {
     usage_error("sharded-adapter", "--shard-size with an adapter", "one file");
   }
+  if (arguments.adapter.any_base && arguments.base.empty()) {
+    usage_error("any-base", "--any-base without --base", "--base, whose digest is then written");
+  }
   io::AdapterFile adapter = io::read_adapter(input, arguments.adapter.options(read));
   session.warn_all(adapter.source->warnings());
   std::optional<io::Checkpoint> base;
@@ -80,7 +83,7 @@ dashi::ExitStatus convert_adapter(Session& session, std::string const& input,
     session.warn_all(base->warnings());
     std::string digest;
     auto const threads = static_cast<std::size_t>(session.threads());
-    if (arguments.adapter.any_base && !adapter.base_digest.empty()) {  // what it is for from now on
+    if (arguments.adapter.any_base) {  // what it is for from now on
       adapter.base_digest = io::checkpoint_digest(*base, threads, session.progress("digest"));
     } else {
       io::check_base_digest(adapter, *base, digest, threads, session.progress("digest"));
@@ -100,9 +103,9 @@ dashi::ExitStatus convert_adapter(Session& session, std::string const& input,
     io::write_encoded(output.path, encoded, dialect, out.file);
   }
   session.say(fmt::format("{}: {} modules{} in {} from {}, {}\n", dashi::escaped(path.string()),
-                          grouped(adapter.modules.size()),
-                          session.options.dry_run ? " would be" : "", io::name(dialect),
-                          io::name(adapter.dialect), io::format_bytes(encoded.bytes())));
+                          grouped(encoded.modules), session.options.dry_run ? " would be" : "",
+                          io::name(dialect), io::name(adapter.dialect),
+                          io::format_bytes(encoded.bytes())));
   if (session.options.json) {
     Json tensors = Json::array();
     for (auto const& entry : encoded.tensors) {

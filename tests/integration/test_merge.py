@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import shutil
 import stat
 import time
 import unittest
@@ -40,6 +41,18 @@ class Means(Merges):
                    "--out", "mean.safetensors", "--quiet")
         drawn = self.json("sample", "mean.safetensors", "x.png", "--steps", "1", "--count", "1")
         self.assertEqual(drawn["warnings"], [])  # such as a guess of the heads
+        for method in ("{method: kind, learngene: 12, tailors: 12, groups: 2, group_of_class: [0, 0, 1, 1, 1]}",
+                       "{method: fine, rank: 20}"):
+            self.path("f.yaml").write_text(self.path("base.yaml").read_text().replace("output: base", "output: factors")
+                                           + f"factorised: {method}\n")
+            shutil.rmtree(self.path("factors"), ignore_errors=True)
+            self.dashi("train", "f.yaml", "--quiet")
+            one = "factors/model.safetensors"
+            self.dashi("merge", "--method", "linear", "--allow-duplicate", "--model", one, "--model", one, "--out",
+                       "f.safetensors", "--force", "--quiet")
+            for model, out in ((one, "one.safetensors"), ("f.safetensors", "two.safetensors")):
+                self.dashi("sample", model, out, "--steps", "1", "--count", "2", "--force", "--quiet")
+            self.dashi("diff", "one.safetensors", "two.safetensors")  # status 1 when they differ
         self.path("lora.yaml").write_text(self.path("base.yaml").read_text().replace("output: base", "output: run").replace(
             "{depth: 1, width: 24, heads: 3, patch: 4}", "{from: base/model.safetensors}") + "adapter: {kind: krona, factors: [2, 2]}\n")
         self.dashi("train", "lora.yaml", "--quiet")

@@ -139,11 +139,13 @@ class Kinds(Adapters):
                 self.train()
                 self.dashi("fuse", "--base", "base/model.safetensors", "--adapter", "run/adapter", "--out", "f.safetensors",
                            "--force")
-                for base, other in (("base/model.safetensors", "d.safetensors"), ("d.safetensors", "base/model.safetensors")):
+                for source, other, out in (("run/adapter", "d.safetensors", "cut.safetensors"),
+                                           ("cut.safetensors", "base/model.safetensors", "joined.safetensors")):
+                    if kind == "difffit" and out[0] == "j":  # copies of embedders have no place where there is one
+                        continue
                     # For the base whose names the adapter does not have, and back again.
-                    self.dashi("convert", "run/adapter", "cut.safetensors", "--to", "dashi", "--base", other, "--any-base",
-                               "--force")
-                    self.dashi("fuse", "--base", other, "--adapter", "cut.safetensors", "--out", "g.safetensors", "--force")
+                    self.dashi("convert", source, out, "--to", "dashi", "--base", other, "--any-base", "--force")
+                    self.dashi("fuse", "--base", other, "--adapter", out, "--out", "g.safetensors", "--force")
                     self.dashi("convert", "g.safetensors", "h.safetensors", "--to",
                                "diffusers" if other[0] == "b" else "dit", "--force")
                     reference = "f.safetensors"

@@ -47,7 +47,7 @@ bool is_peft(AdapterConfig const& config) {
   return config.kind == "lora" && (config.wd_on_output || !config.weight_decomposed);
 }
 
-/// Norms over all rows of a map that the base keeps in three tensors are in no file.
+/// Norms over all rows of a map that the base keeps in several tensors are in no file.
 void expect_norms_of_one_tensor(TrainRun const& run, AdapterRun const& made) {
   auto const& low_rank = made.choice.low_rank;
   if (run.base_model.dialect != dashi::io::Dialect::dit_diffusers || !low_rank.decomposes() ||
@@ -60,6 +60,11 @@ void expect_norms_of_one_tensor(TrainRun const& run, AdapterRun const& made) {
           "query, key and value as one map with magnitudes over inputs, of a base that keeps them "
           "apart",
           "query, key and value, each with its own");
+    }
+    if (adapter.map.starts_with("t_embedder.")) {
+      checkpoints::detail::refuse_modules(
+          "the embedder of time with magnitudes over inputs, of a base that keeps copies of it",
+          "other maps, or a base under the original's names");
     }
   }
 }

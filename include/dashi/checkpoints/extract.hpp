@@ -185,13 +185,14 @@ private:
     std::size_t const cols = change.size() / rows;
     bool const limited = options_.kind == ExtractKind::low_rank && options_.rank > 0;
     std::size_t rank = limited ? options_.rank : rows;
-    if (options_.least_energy > 0 && !(limited && rank * (rows + cols) >= change.size())) {
+    if (options_.least_energy > 0) {
       rank = std::min(rank, rank_that_keeps(ctx_, change, rows, cols, options_.least_energy));
     }
     if (rank * (rows + cols) >= change.size()) {
       return false;
     }
-    LowRankFactors const found = nearest_low_rank(ctx_, change, rows, cols, rank, options_.seed);
+    LowRankFactors const found =
+        nearest_low_rank(ctx_, change, rows, cols, rank, options_.seed, options_.least_energy > 0);
     module.form = low_rank_form(options_.dtype, shape, found);
     module.rank = found.rank;
     return keep(module, "rank " + std::to_string(found.rank), found.rank * (rows + cols), change,

@@ -24,17 +24,17 @@ struct LowRankFactors {
 };
 
 /// The best such product of a matrix [rows, cols] in the Frobenius norm. Small ranks by random
-/// sampling (linalg::randomised_svd, three steps of the power method: close to the best, seeded),
-/// others by a full decomposition. Throws as linalg::svd.
+/// sampling (linalg::randomised_svd, three steps of the power method: close to the best, seeded)
+/// unless `best` is asked for, others by a full decomposition. Throws as linalg::svd.
 template <class Exec, class Provider>
 LowRankFactors nearest_low_rank(Context<Exec, Provider>& ctx, std::vector<double>& matrix,
                                 std::size_t rows, std::size_t cols, std::size_t rank,
-                                std::uint64_t seed) {
+                                std::uint64_t seed, bool best = false) {
   DASHI_EXPECTS(matrix.size() == rows * cols && rank > 0, "a matrix, and a rank");
   std::size_t const most = std::min(rows, cols);
   LowRankFactors out;
   out.rank = std::min(rank, most);
-  bool const sampled = 4 * (out.rank + 10) < most;
+  bool const sampled = !best && 4 * (out.rank + 10) < most;
   std::size_t const k = sampled ? out.rank : most;
   std::vector<double> u(rows * k), s(k), vt(k * cols);
   auto const index = [](std::size_t n) { return static_cast<Index>(n); };

@@ -12,11 +12,11 @@ namespace dashi::io {
 /// the number of heads. The rest of ours says where a file comes from.
 inline bool is_model_fact(std::string_view key) {
   constexpr std::string_view ours = "dashi.";
-  constexpr std::array<std::string_view, 17> facts{
-      "adapter",      "base_digest",   "class_dropout",     "class_groups", "diffusion_steps",
-      "embedders",    "factorisation", "guidance_channels", "heads",        "input_height",
-      "input_width",  "kept_classes",  "norm_epsilon",      "schedule",     "tailor_groups",
-      "time_divisor", "variance"};
+  constexpr std::array<std::string_view, 18> facts{
+      "adapter",       "base_digest",   "class_dropout", "class_groups",      "diffusion_steps",
+      "embedders",     "factorisation", "format",        "guidance_channels", "heads",
+      "input_height",  "input_width",   "kept_classes",  "norm_epsilon",      "schedule",
+      "tailor_groups", "time_divisor",  "variance"};
   return !key.starts_with(ours) ||
          std::find(facts.begin(), facts.end(), key.substr(ours.size())) != facts.end();
 }

@@ -23,7 +23,11 @@ using namespace dashi::test;
 constexpr std::uint64_t width = 8;
 constexpr char const* thirds[] = {"to_q", "to_k", "to_v"};
 
-/// A DiT of one block in both names.
+std::string embedder_of(std::string const& block) {
+  return "transformer_blocks." + block + ".norm1.emb.timestep_embedder.linear_2";
+}
+
+/// A DiT in both names, its attention in one block, its embedder in two.
 io::AdapterBase base_of(io::Dialect dialect) {
   std::map<std::string, Shape> shapes;
   auto const layer = [&](std::string const& name, std::uint64_t rows) {
@@ -32,6 +36,7 @@ io::AdapterBase base_of(io::Dialect dialect) {
   };
   if (dialect == io::Dialect::dit_original) {
     layer("blocks.0.adaLN_modulation.1", 6 * width);
+    layer("blocks.1.adaLN_modulation.1", 6 * width);
     layer("blocks.0.attn.qkv", 3 * width);
     layer("blocks.0.attn.proj", width);
     layer("t_embedder.mlp.2", width);
@@ -41,7 +46,10 @@ io::AdapterBase base_of(io::Dialect dialect) {
       layer("transformer_blocks.0.attn1." + std::string(third), width);
     }
     layer("transformer_blocks.0.attn1.to_out.0", width);
-    layer("transformer_blocks.0.norm1.emb.timestep_embedder.linear_2", width);
+    layer("transformer_blocks.1.norm1.linear", 6 * width);
+    for (char const* const block : {"0", "1"}) {
+      layer(embedder_of(block), width);
+    }
   }
   io::AdapterBase base;
   base.file = "base.safetensors";
@@ -264,10 +272,54 @@ TEST_CASE("other modules keep what they are, under the base's names", "[recut]")
                                             "diffusion_model.blocks.0.attn.qkv.lora_B.weight",
                                             "diffusion_model.blocks.0.attn.qkv.alpha"});
   }
-  io::AdapterModule const embedder = module_of("t_embedder.mlp.2", low_rank(width, 5));
-  CHECK(io::translate_adapter(file_of({embedder}), io::Dialect::diffusers_lora, &names)
-            .modules.at(0)
-            .path == "transformer_blocks.0.norm1.emb.timestep_embedder.linear_2");
+}
+
+TEST_CASE("a module of an embedder goes to its copies, and comes back from equal ones", "[recut]") {
+  io::AdapterBase const diffusers = base_of(io::Dialect::dit_diffusers);
+  io::AdapterNames const names(diffusers);
+  io::AdapterModule embedder = module_of("t_embedder.mlp.2", low_rank(width, 5));
+  embedder.dora = io::MagnitudeForm{random_tensor({1, width}, 6), false};
+  io::AdapterFile const copies =
+      io::translate_adapter(file_of({embedder}), io::Dialect::diffusers_lora, &names);
+  REQUIRE(copies.modules.size() == 2);
+  CHECK(copies.modules[0].path == embedder_of("0"));
+  CHECK(copies.modules[1].path == embedder_of("1"));
+  io::AdapterFile const back = io::translate_adapter(copies, io::Dialect::comfyui, &names);
+  REQUIRE(back.modules.size() == 1);
+  CHECK(back.modules[0].path == "t_embedder.mlp.2");
+
+  io::AdapterModule first = module_of(embedder_of("0"), low_rank(width, 5));
+  io::AdapterModule other = module_of(embedder_of("1"), low_rank(width, 7));
+  CHECK(
+      refusal(file_of({first, other}), names, io::NameStyle::original).find("another copy of it") !=
+      std::string::npos);
+  CHECK(
+      refusal(file_of({first}), names, io::NameStyle::original).find("is there without that of") !=
+      std::string::npos);
+}
+
+TEST_CASE("modules of other shapes than the base, or without a place, are not cut", "[recut]") {
+  io::AdapterBase const original = base_of(io::Dialect::dit_original);
+  io::AdapterNames const names(original);
+  auto const code = [&](std::vector<io::AdapterModule> modules) {
+    try {
+      (void)io::recut_adapter(file_of(std::move(modules)), names, io::NameStyle::diffusers);
+    } catch (FormatError const& error) {
+      return error.diagnosis().code;
+    }
+    return std::string("none");
+  };
+  std::string const qkv = "blocks.0.attn.qkv";
+  CHECK(code({module_of(qkv, low_rank(width, 1))}) == "shape-mismatch");
+  CHECK(code({module_of(qkv, low_rank(6 * width, 1))}) == "shape-mismatch");
+  io::AdapterModule dora = module_of(qkv, low_rank(3 * width, 1));
+  dora.dora = io::MagnitudeForm{random_tensor({width}, 2), false};
+  CHECK(code({dora}) == "shape-mismatch");
+  io::AdapterModule biased = module_of(qkv, low_rank(3 * width, 1));
+  biased.bias = random_tensor({width}, 2);
+  CHECK(code({biased}) == "shape-mismatch");
+  CHECK(code({module_of(qkv, low_rank(3 * width, 1)),
+              module_of("blocks.0.attn.typo", low_rank(width, 2))}) == "no-place");
 }
 
 TEST_CASE("what cannot be cut or joined without loss is refused", "[recut]") {

@@ -265,11 +265,26 @@ TEST_CASE("a change keeps the energy that was asked for, in the first form that 
   CHECK(form({.least_energy = 0.999}) == "rank 3");
   CHECK(form({.rank = 8, .least_energy = 0.999}) == "rank 3");
   CHECK(form({.rank = 2, .least_energy = 0.999}) == "dense");
+  CHECK(form({.rank = 60, .least_energy = 0.999}) == "rank 3");
   CHECK(form({.rank = 2, .least_energy = 0.3}) == "rank 1");
   CHECK(form({.kind = ExtractKind::kronecker, .factor = 4, .least_energy = 0.999}) == "rank 3");
   CHECK(form({.kind = ExtractKind::kronecker, .search = true, .least_energy = 0.999}) == "rank 3");
   CHECK(form({.least_energy = 0.9999999999}) == "dense");
   CHECK(form({.kind = ExtractKind::kronecker, .factor = 4}) == "[4, 4] (x) [15, 20]");
+}
+
+TEST_CASE("a change without structure gets the smallest rank that keeps its energy", "[extract]") {
+  // Where sampling would be used, which keeps a little less than the best product of a rank.
+  Pair const pair({200, 200}, random_values(200 * 200, 5));
+  Context<Host> ctx;
+  std::vector<double> const change = random_values(200 * 200, 5);
+  for (double const energy : {0.1, 0.2, 0.3, 0.4}) {
+    auto const found = pair.extract({.least_energy = energy});
+    std::size_t const rank = checkpoints::rank_that_keeps(ctx, change, 200, 200, energy);
+    CHECK(found.tensors[1].form == "rank " + std::to_string(rank));
+    CHECK(found.tensors[1].energy() >= energy);
+    CHECK(pair.extract({.rank = rank - 1, .least_energy = energy}).tensors[1].form == "dense");
+  }
 }
 
 TEST_CASE("a searched Kronecker change is extracted whole", "[extract]") {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dashi/io/adapters/adapter_form.hpp>
+#include <dashi/io/adapters/same_module.hpp>
 #include <dashi/io/adapters/scaled_tensor.hpp>
 
 #include <algorithm>
@@ -24,12 +25,6 @@ struct ModulePart {
 };
 
 namespace detail {
-
-inline bool same_tensor(AdapterTensor const& a, AdapterTensor const& b) {
-  return a.empty() == b.empty() &&
-         (a.empty() ||
-          (a.dtype() == b.dtype() && a.shape() == b.shape() && a.bytes() == b.bytes()));
-}
 
 /// Joins modules of parts of a weight. In `why`: what kept it from that.
 class ModuleJoiner {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
+#include <dashi/core/expects.hpp>
 #include <dashi/io/adapters/adapter_form.hpp>
 #include <dashi/io/dtype.hpp>
 
@@ -18,9 +19,11 @@ namespace detail {
 /// Rows [first, first + count) of the first extent, their bytes as they are.
 inline AdapterTensor tensor_rows(AdapterTensor const& tensor, std::uint64_t first,
                                  std::uint64_t count) {
-  if (tensor.empty() || (first == 0 && count == tensor.shape().front())) {
+  if (tensor.empty()) {
     return tensor;
   }
+  DASHI_EXPECTS(!tensor.shape().empty() && first + count <= tensor.shape().front(),
+                "rows that the tensor has");
   std::vector<std::byte> const all = tensor.bytes();
   std::size_t const row = all.size() / static_cast<std::size_t>(tensor.shape().front());
   auto const at = [&](std::uint64_t rows) {
@@ -31,10 +34,13 @@ inline AdapterTensor tensor_rows(AdapterTensor const& tensor, std::uint64_t firs
   return {tensor.dtype(), std::move(shape), {at(first), at(first + count)}};
 }
 
-/// A vector that is stored as [n], [n, 1] or [n, 1, 1, 1].
+/// Of a vector, whatever extents of one are about it: then [count].
 inline AdapterTensor vector_rows(AdapterTensor const& tensor, std::uint64_t first,
                                  std::uint64_t count) {
-  return tensor.shape().empty() ? tensor : tensor_rows(tensor, first, count);
+  bool const stored = !tensor.shape().empty() && tensor.shape().front() == tensor.elements();
+  return tensor.empty() || stored
+             ? tensor_rows(tensor, first, count)
+             : tensor_rows({tensor.dtype(), {tensor.elements()}, tensor.bytes()}, first, count);
 }
 
 /// Rows of a Kronecker product: of its first factor, or of its second where they lie in one block.
@@ -65,9 +71,14 @@ inline std::optional<KroneckerForm> kronecker_rows(KroneckerForm form, std::uint
 
 /// What a module does to rows [first, first + count) of its weight, as a module of those rows: the
 /// numbers of its tensors, none computed. Nothing where its form has no such part: rows across the
-/// blocks of a Kronecker product, DiffuseKronA's order, tables, DoRA with norms over all rows.
+/// blocks of a Kronecker product, DiffuseKronA's order, tables, DoRA with norms over all rows. The
+/// weight has `rows`, and the module fits it (AdapterResolution).
 inline std::optional<AdapterModule> module_rows(AdapterModule module, std::uint64_t first,
-                                                std::uint64_t count) {
+                                                std::uint64_t count, std::uint64_t rows) {
+  DASHI_EXPECTS(first <= rows && count <= rows - first, "rows of the module's weight");
+  if (count == rows) {
+    return module;
+  }
   if (auto* const low_rank = std::get_if<LowRankForm>(&module.form)) {
     if (low_rank->embedding) {
       return std::nullopt;
@@ -82,7 +93,7 @@ inline std::optional<AdapterModule> module_rows(AdapterModule module, std::uint6
   } else if (auto* const scale = std::get_if<ScaleForm>(&module.form)) {
     scale->gamma = detail::vector_rows(scale->gamma, first, count);
   } else if (auto* const dense = std::get_if<DenseForm>(&module.form)) {
-    dense->difference = detail::vector_rows(dense->difference, first, count);
+    dense->difference = detail::tensor_rows(dense->difference, first, count);
   }
   if (module.dora) {
     if (module.dora->per_input) {
@@ -91,7 +102,7 @@ inline std::optional<AdapterModule> module_rows(AdapterModule module, std::uint6
     module.dora->magnitude = detail::vector_rows(module.dora->magnitude, first, count);
   }
   module.bias = detail::vector_rows(module.bias, first, count);
-  module.replacement = detail::vector_rows(module.replacement, first, count);
+  module.replacement = detail::tensor_rows(module.replacement, first, count);
   return module;
 }
 

@@ -40,7 +40,8 @@ struct AdapterWriteOptions {
 struct EncodedAdapter {
   std::vector<detail::AdapterEntry> tensors;
   std::map<std::string, std::string> metadata;
-  std::string config;                        ///< adapter_config.json; empty without one
+  std::string config;  ///< adapter_config.json; empty without one
+  std::size_t modules = 0;
   std::shared_ptr<Checkpoint const> source;  ///< of the tensors; may be null
   std::uint64_t bytes() const {
     std::uint64_t total = 0;
@@ -77,6 +78,7 @@ public:
       write_counts();
     }
     out_.source = adapter_.source;
+    out_.modules = adapter_.modules.size();
     return std::move(out_);
   }
 
