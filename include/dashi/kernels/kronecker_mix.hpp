@@ -190,10 +190,9 @@ struct MixWeights {
 template <class T, class Exec, class Provider>
 void mix_weights(Context<Exec, Provider>& ctx, Rows<T const> from, bool transpose, double scale,
                  AccumulatorOf<T>* to) {
-  Kokkos::parallel_for(
-      "dashi::kernels::mix_weights",
-      Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(ctx.exec(), 0, from.rows * from.cols),
-      detail::MixWeights<T>{from, transpose, static_cast<AccumulatorOf<T>>(scale), to});
+  Index const size = from.rows * from.cols;
+  for_each_index("dashi::kernels::mix_weights", ctx.exec(), size, size,
+                 detail::MixWeights<T>{from, transpose, static_cast<AccumulatorOf<T>>(scale), to});
 }
 
 /// out[t, p, :] (+)= Σ_q weights[p, q] in[t, q, :] for every row t, the sum in ascending q, rounded

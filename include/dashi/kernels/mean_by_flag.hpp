@@ -47,15 +47,19 @@ KOKKOS_FORCEINLINE_FUNCTION void sum_pairs(In const* const* members, float const
   next_high.store(to + 3 * N);
 }
 
-/// As FloatQuotients where total is a power of two: the quotients are exact in float.
+/// The upper half of a word is the exact quotient rounded to 16 bits, ties to even.
+template <class F>
+KOKKOS_FORCEINLINE_FUNCTION auto scaled_half(F const& sum, MeanConstants const& c) {
+  using W = decltype(sum.template as<std::uint32_t>());
+  W const q = (sum * F::splat(c.float_reciprocal)).template as<std::uint32_t>();
+  return q + W::splat(0x7fffU) + ((q >> 16) & W::splat(1U));
+}
+
+/// As FloatQuotients where total is a power of two.
 template <class F>
 KOKKOS_FORCEINLINE_FUNCTION auto scaled_pairs(F const& low, F const& high, MeanConstants const& c) {
   using W = decltype(low.template as<std::uint32_t>());
-  auto const rounded = [&c](F const& sum) __attribute__((always_inline)) {
-    W const q = (sum * F::splat(c.float_reciprocal)).template as<std::uint32_t>();
-    return q + W::splat(0x7fffU) + ((q >> 16) & W::splat(1U));
-  };
-  return (rounded(low) >> 16) | (rounded(high) & W::splat(0xffff0000U));
+  return (scaled_half(low, c) >> 16) | (scaled_half(high, c) & W::splat(0xffff0000U));
 }
 
 }  // namespace detail

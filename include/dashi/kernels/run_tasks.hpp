@@ -26,6 +26,26 @@ void run_tasks(char const* label, Exec const& exec, Index count, Kernel const& k
       KOKKOS_LAMBDA(Index task) { TileRunner<Exec>::run(kernel, task, task + 1); });
 }
 
+/// body(i) for every i below count, in any order. `work`: about how many numbers all of them touch;
+/// on a host, where a space has done what it was given when a call returns, little work is not
+/// worth waking threads for.
+template <class Exec, class Body>
+void for_each_index(char const* label, Exec const& exec, Index count, [[maybe_unused]] Index work,
+                    Body const& body) {
+  if constexpr (runs_on_host<Exec>) {
+    constexpr Index little = 8192;
+    if (work <= little) {
+      exec.fence(label);
+      for (Index i = 0; i < count; ++i) {
+        body(i);
+      }
+      return;
+    }
+  }
+  Kokkos::parallel_for(label, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, count),
+                       body);
+}
+
 /// Hands out the tasks 0, 1, ... of one launch to workers that keep scratch from task to task; for
 /// host spaces. Which worker does a task must change no bit of what it computes.
 struct TaskCounter {

@@ -67,7 +67,6 @@ struct FinishSum {
 template <class Acc, class Exec, class Provider>
 void tree_sum(Context<Exec, Provider>& ctx, Acc* terms, Index count, double alpha, double beta,
               Rows<Acc> out) {
-  using Policy = Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>;
   Index const size = out.rows * out.cols;
   if (size == 0) {
     return;
@@ -78,13 +77,13 @@ void tree_sum(Context<Exec, Provider>& ctx, Acc* terms, Index count, double alph
   Index distance = size;
   for (Index left = count; left > 1; left = (left + group - 1) / group) {
     Index const groups = (left + group - 1) / group;
-    Kokkos::parallel_for("dashi::kernels::tree_sum", Policy(ctx.exec(), 0, groups * pieces),
-                         detail::SumGroups<Acc>{terms, left, size, group, distance, width});
+    for_each_index("dashi::kernels::tree_sum", ctx.exec(), groups * pieces, left * size,
+                   detail::SumGroups<Acc>{terms, left, size, group, distance, width});
     distance *= group;
   }
-  Kokkos::parallel_for("dashi::kernels::tree_sum", Policy(ctx.exec(), 0, size),
-                       detail::FinishSum<Acc>{count > 0 ? terms : nullptr, static_cast<Acc>(alpha),
-                                              static_cast<Acc>(beta), out});
+  for_each_index("dashi::kernels::tree_sum", ctx.exec(), size, size,
+                 detail::FinishSum<Acc>{count > 0 ? terms : nullptr, static_cast<Acc>(alpha),
+                                        static_cast<Acc>(beta), out});
 }
 
 }  // namespace dashi::kernels
