@@ -93,7 +93,7 @@ private:
   std::int64_t updates_ = 0;
 };
 
-/// A step that trains adapters on all maps of a frozen model, or ("block_...") on those that
+/// What is trained of a frozen model: adapters on all maps, or ("block_...") on those that
 /// peers/dit.py has them on; "frozen": the bias of the patch embedder alone, for which gradients
 /// pass all blocks.
 struct AdapterKind {
@@ -131,6 +131,7 @@ struct AdapterKind {
   }
 };
 
+/// A step of that, each kernel and product shared by all threads.
 struct Adapted {
   using Net = AdditiveDit<Exec, precision::Float32>;
   Context<Exec> ctx;
@@ -143,6 +144,7 @@ struct Adapted {
   void step() { trainer.step(Waves{}); }
 };
 
+/// The same in shards, each thread with a part of the batch.
 struct AdaptedInShards {
   using Net = AdditiveDit<Kokkos::Serial, precision::Float32>;
   Context<Kokkos::Serial> ctx;

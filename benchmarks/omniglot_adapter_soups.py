@@ -15,14 +15,13 @@ names every third (with 3 shards) is in one shard. From the adapters of the shar
 
 The last line trains one adapter as many steps on all images.
 """
-import argparse
 import json
 import shutil
 import statistics
 import zipfile
 from pathlib import Path
 
-from omniglot_adapters import CONFIG, METHODS, prepare, run, scored
+from omniglot_adapters import CONFIG, METHODS, arguments, prepared, run, scored
 
 
 def split(source, folder, shards):
@@ -100,23 +99,10 @@ def results(options, method, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dashi")
-    parser.add_argument("omniglot", type=Path)
-    parser.add_argument("base", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--heads", type=int, default=4, help="of BASE")
+    parser = arguments(__doc__)
     parser.add_argument("--shards", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--methods", nargs="+", default=["LoRA r 8", "DiffFit"], choices=[m for m in METHODS if m != "full"])
-    options = parser.parse_args()
-    options.data = options.omniglot.resolve() / "images_background_small2.zip"
-    options.out = options.out.resolve()
-    options.out.mkdir(parents=True, exist_ok=True)
-    prepare(options.base, options.out / "base.safetensors", options.heads)
-    options.base = options.out / "base.safetensors"
+    options = prepared(parser.parse_args())
     options.shard_files = split(options.data, options.out, options.shards)
     print("| | | Frechet distance, seeds " + ", ".join(map(str, options.seeds)) + " | mean | precision / recall |")
     print("| --- | --- | --- | --- | --- |")

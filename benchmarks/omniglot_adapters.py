@@ -113,8 +113,8 @@ def tune(options, method, seed):
     return result
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dashi")
     parser.add_argument("omniglot", type=Path)
     parser.add_argument("base", type=Path)
@@ -123,13 +123,23 @@ def main():
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    options = parser.parse_args()
-    options.data = options.omniglot / "images_background_small2.zip"
+    return parser
+
+
+def prepared(options):
+    """With the images, and a base in the folder of results."""
+    options.data = options.omniglot.resolve() / "images_background_small2.zip"
     options.out = options.out.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
     prepare(options.base, options.out / "base.safetensors", options.heads)
     options.base = options.out / "base.safetensors"
+    return options
+
+
+def main():
+    parser = arguments(__doc__)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    options = prepared(parser.parse_args())
     untouched = scored(options, options.seeds[0], options.base)
     print("| | trained parameters | s a step | memory, MiB | Frechet distance, seeds " +
           ", ".join(map(str, options.seeds)) + " | mean | precision / recall |")
