@@ -5,6 +5,7 @@
 #include <dashi/backbones/blocks/dit_block.hpp>
 #include <dashi/backbones/blocks/dit_final_layer.hpp>
 #include <dashi/backbones/blocks/dit_shared.hpp>
+#include <dashi/backbones/blocks/over_one_memory.hpp>
 #include <dashi/backbones/blocks/patch_embedder.hpp>
 
 #include <cstdint>
@@ -43,7 +44,8 @@ public:
     typename Final::Saved final;
     VectorOf<std::int64_t, Exec> labels;  ///< [samples], the null label where one is dropped
   };
-  /// What a pass without gradients needs: the same with one stream and one inner part.
+  /// What a pass without gradients needs: the same with one stream and the memory of one inner
+  /// part.
   struct Evaluation : Saved {};
 
   explicit BasicDiT(Context<Exec>& ctx, DitConfig const& config, Options const& options = {})
@@ -64,11 +66,10 @@ public:
   diffusion::BackboneShape shape() const { return config_.shape(); }
 
   Saved saved(Arena& arena, Index samples) const {
-    Index const inner = config_.recompute == Recompute::blocks ? 1 : config_.depth;
-    return take(arena, samples, config_.depth, inner, true);
+    return take(arena, samples, config_.depth, config_.recompute == Recompute::blocks, true);
   }
   Evaluation evaluation(Arena& arena, Index samples) const {
-    return {take(arena, samples, 1, 1, false)};
+    return {take(arena, samples, 1, true, false)};
   }
 
   std::size_t scratch_bytes(Context<Exec> const& ctx, Index samples) const {
@@ -91,7 +92,7 @@ public:
     embed(ctx, input, batch, saved);
     GatedBranch<P, Exec> x{saved.streams.front().residual};
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      auto const& inner = inner_of(saved, i);
+      auto const& inner = saved.inner[i];
       auto const& stream = stream_of(saved, i);
       blocks_[i].forward(ctx, batch, x, saved.modulations[i], inner, stream);
       x = blocks_[i].output(saved.modulations[i], inner, stream);
@@ -122,16 +123,16 @@ public:
         }
         sink = GradientSink<P, Exec>(d.silu.front(), true);
       }
-      final_.backward(ctx, batch,
-                      blocks_[last].output(saved.modulations[last], inner_of(saved, last),
-                                           stream_of(saved, last)),
-                      saved.embedders.front().silu, saved.final, d_out, d.residual, d.branch,
-                      condition ? blocks_[last].output_gate_gradient(d.modulations[last])
-                                : kernels::RowsOf<Real, Exec>{},
-                      sink);
+      final_.backward(
+          ctx, batch,
+          blocks_[last].output(saved.modulations[last], saved.inner[last], stream_of(saved, last)),
+          saved.embedders.front().silu, saved.final, d_out, d.residual, d.branch,
+          condition ? blocks_[last].output_gate_gradient(d.modulations[last])
+                    : kernels::RowsOf<Real, Exec>{},
+          sink);
     }
     for (std::size_t i = blocks_.size(); i-- > 0;) {
-      auto const& inner = inner_of(saved, i);
+      auto const& inner = saved.inner[i];
       auto const& stream = stream_of(saved, i);
       if (recompute && i < last) {
         blocks_[i].forward(ctx, batch, {stream.residual}, saved.modulations[i], inner, stream);
@@ -208,14 +209,11 @@ private:
     return batch;
   }
   std::size_t embedder_of(std::size_t block) const { return embedders_.size() == 1 ? 0 : block; }
-  static typename Block::Inner const& inner_of(Saved const& saved, std::size_t block) {
-    return saved.inner[saved.inner.size() == 1 ? 0 : block];
-  }
   static typename Block::Stream const& stream_of(Saved const& saved, std::size_t block) {
     return saved.streams[saved.streams.size() == 1 ? 0 : block];
   }
 
-  Saved take(Arena& arena, Index samples, Index streams, Index inner, bool for_backward) const {
+  Saved take(Arena& arena, Index samples, Index streams, bool one_inner, bool for_backward) const {
     Index const rows = samples * config_.tokens();
     Saved result{
         patches_.saved(arena, samples),           {}, {}, {}, {}, final_.saved(arena, samples),
@@ -229,9 +227,12 @@ private:
     for (Index i = 0; i < streams; ++i) {
       result.streams.push_back(blocks_.front().stream(arena, rows));
     }
-    for (Index i = 0; i < inner; ++i) {
-      result.inner.push_back(
-          blocks_[static_cast<std::size_t>(i)].inner(arena, samples, for_backward));
+    if (one_inner) {
+      result.inner = over_one_memory(blocks_, arena, samples, for_backward);
+    } else {
+      for (Block const& block : blocks_) {
+        result.inner.push_back(block.inner(arena, samples, for_backward));
+      }
     }
     return result;
   }

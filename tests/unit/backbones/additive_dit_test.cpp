@@ -6,6 +6,8 @@
 
 #include "tiny_dit.hpp"
 
+#include <golden_case.hpp>
+
 #include <algorithm>
 
 namespace additive_dit_test {
@@ -54,6 +56,35 @@ TEST_CASE("gradients of a DiT with several adapters a map", "[dit]") {
   }
   CHECK(dit.list.find("blocks.0.mlp.fc1.lokr_w1") == nullptr);
   dit.check_gradients();
+}
+
+TEST_CASE("blocks of other adapters share the memory of one", "[dit]") {
+  auto config = test::tiny_config();
+  config.depth = 4;
+  auto const options = additive_options([](LayerInfo const& layer) -> AdditiveAdapters {
+    if (layer.role == "qkv" && layer.block == 1) {
+      return some_adapters(layer);
+    }
+    if (layer.role == "mlp_in" || layer.role == "mlp_out") {
+      switch (layer.block) {
+        case 1: return LowRank{.rank = 3};
+        case 2: return {{Part{Kronecker{.a_rows = 2, .a_cols = 2}}, Part{LowRank{.rank = 1}}}};
+        default: return {};
+      }
+    }
+    return {};
+  });
+  test::TinyDit<Net> kept(options, config);
+  config.recompute = Recompute::blocks;
+  test::TinyDit<Net> again(options, config);
+  auto const forward = kept.forward();
+  CHECK(forward == again.forward());
+  CHECK(test::relative_difference(kept.evaluate(), forward) < 1e-14);
+  CHECK(kept.all_gradients() == again.all_gradients());
+  Arena much, little;
+  (void)kept.net.saved(much, 3);
+  (void)again.net.saved(little, 3);
+  CHECK(10 * little.peak() < 6 * much.peak());
 }
 
 TEST_CASE("an additive DiT without adapters gives the bits of a plain one", "[dit]") {
