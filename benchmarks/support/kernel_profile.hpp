@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,13 +15,13 @@
 namespace dashi::bench {
 
 /// Where the time of a pass goes: by profiling region, and by kernel outside regions. For host
-/// spaces, whose kernels have ended when their call returns. One at a time.
+/// spaces, whose kernels have ended when their call returns; summed over the threads that call. One
+/// at a time.
 class KernelProfile {
 public:
   KernelProfile() {
     namespace tools = Kokkos::Tools::Experimental;
     rows().clear();
-    stack().clear();
     tools::set_push_region_callback([](char const* name) { begin(name); });
     tools::set_pop_region_callback([] { end(); });
     tools::set_begin_parallel_for_callback(
@@ -57,14 +58,19 @@ private:
     return all;
   }
   static std::vector<std::pair<std::string, Clock::time_point>>& stack() {
-    static std::vector<std::pair<std::string, Clock::time_point>> open;
+    static thread_local std::vector<std::pair<std::string, Clock::time_point>> open;
     return open;
   }
   static void begin(char const* name) { stack().emplace_back(name, Clock::now()); }
   static void end() {
+    if (stack().empty()) {
+      return;  // begun before the profile
+    }
     auto const [name, start] = stack().back();
     stack().pop_back();
     if (stack().empty()) {
+      static std::mutex mutex;
+      std::lock_guard const lock(mutex);
       Row& row = rows()[name];
       row.seconds += std::chrono::duration<double>(Clock::now() - start).count();
       ++row.calls;
