@@ -43,10 +43,10 @@ template <class Exec, class Provider>
 class Extractor {
 public:
   Extractor(Context<Exec, Provider>& ctx, io::Checkpoint const& base, io::Checkpoint const& tuned,
-            ExtractOptions const& options)
-      : ctx_(ctx), base_(base), tuned_(tuned), options_(options) {}
+            ExtractOptions const& options, io::Progress& progress)
+      : ctx_(ctx), base_(base), tuned_(tuned), options_(options), progress_(progress) {}
 
-  Extraction run(io::Progress& progress) {
+  Extraction run() {
     FloatingEnvironment const environment;
     if (base_.tensors().size() != tuned_.tensors().size()) {
       throw FormatError({.code = "not-the-same-model",
@@ -56,7 +56,7 @@ public:
                          .expected = std::to_string(base_.tensors().size()) + ", as the base has",
                          .advice = "give two checkpoints of one model"});
     }
-    progress.start(base_.bytes() + tuned_.bytes());
+    progress_.start(base_.bytes() + tuned_.bytes());
     for (io::TensorRef const& ref : base_.tensors()) {
       io::TensorRef const* const other = tuned_.find(ref.info.name);
       if (other == nullptr || other->info.shape != ref.info.shape) {
@@ -64,8 +64,9 @@ public:
                           other == nullptr ? "no such tensor" : io::shape_text(other->info.shape),
                           io::shape_text(ref.info.shape) + " as in the base");
       }
+      left_ = ref.info.bytes() + other->info.bytes();
       extract(ref, *other);
-      progress.advance(ref.info.bytes() + other->info.bytes());
+      progress_.advance(left_);
     }
     base_.expect_unchanged();
     tuned_.expect_unchanged();
@@ -203,7 +204,8 @@ private:
     auto const rows = static_cast<std::size_t>(shape[0]);
     auto const channels = static_cast<std::size_t>(shape[1]);
     if (options_.search) {
-      return best_kronecker_split(change, rows, channels, options_.least_energy, options_.threads);
+      return best_kronecker_split(change, rows, channels, options_.least_energy, options_.threads,
+                                  progress_, std::exchange(left_, 0));
     }
     std::size_t const p1 = divisor_below(rows, options_.factor);
     std::size_t const q1 = divisor_below(channels, options_.factor);
@@ -262,6 +264,8 @@ private:
   io::Checkpoint const& base_;
   io::Checkpoint const& tuned_;
   ExtractOptions const& options_;
+  io::Progress& progress_;
+  std::uint64_t left_ = 0;  ///< bytes of a tensor that progress has not been told of
   std::map<std::string, io::AdapterModule> modules_;
   Extraction out_;
 };
@@ -280,7 +284,7 @@ template <class Exec, class Provider>
 Extraction extract_adapter(Context<Exec, Provider>& ctx, io::Checkpoint const& base,
                            io::Checkpoint const& tuned, ExtractOptions const& options,
                            io::Progress& progress = io::no_progress()) {
-  return detail::Extractor(ctx, base, tuned, options).run(progress);
+  return detail::Extractor(ctx, base, tuned, options, progress).run();
 }
 
 }  // namespace dashi::checkpoints

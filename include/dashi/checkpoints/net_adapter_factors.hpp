@@ -14,7 +14,7 @@
 
 namespace dashi::checkpoints {
 
-/// Rows of a module of an adapter as a net holds them: options, and what its parameters are.
+/// A module of an adapter as a net holds it: options, and what its parameters are.
 struct NetAdapterFactors {
   OneOf<LowRank, Kronecker, ScaleBias> adapter;
   std::vector<std::pair<std::string, std::vector<double>>> values;  ///< by name of the parameter
@@ -26,14 +26,8 @@ inline Index extent(io::AdapterTensor const& tensor, std::size_t dimension) {
   return dimension < tensor.shape().size() ? static_cast<Index>(tensor.shape()[dimension]) : 1;
 }
 
-/// Rows [first, first + count) of a matrix of `cols` columns.
-inline std::vector<double> rows_of(std::vector<double> const& all, Index first, Index count,
-                                   Index cols) {
-  return {all.begin() + first * cols, all.begin() + (first + count) * cols};
-}
-
-inline std::optional<NetAdapterFactors> low_rank_factors(io::LowRankForm const& form, double scale,
-                                                         Index first, Index rows) {
+inline std::optional<NetAdapterFactors> low_rank_factors(io::LowRankForm const& form,
+                                                         double scale) {
   if (!form.mid.empty() || form.embedding) {
     return std::nullopt;
   }
@@ -41,14 +35,12 @@ inline std::optional<NetAdapterFactors> low_rank_factors(io::LowRankForm const& 
   NetAdapterFactors out;
   out.adapter = LowRank{.rank = rank, .alpha = scale * static_cast<double>(rank)};
   out.values = {{"lora_A.weight", finite_values(form.down)},
-                {"lora_B.weight", rows_of(finite_values(form.up), first, rows, rank)}};
+                {"lora_B.weight", finite_values(form.up)}};
   return out;
 }
 
-/// Rows of a product are those of a shorter first factor, or of a shorter second where the first
-/// has one row in them.
 inline std::optional<NetAdapterFactors> kronecker_factors(io::KroneckerForm const& form,
-                                                          double scale, Index first, Index rows) {
+                                                          double scale) {
   if (form.interleaved || !form.second.t2.empty()) {
     return std::nullopt;
   }
@@ -72,19 +64,6 @@ inline std::optional<NetAdapterFactors> kronecker_factors(io::KroneckerForm cons
     a.right.clear();
     a.rank = 0;
   }
-  auto const cut = [](Factor& f, Index from, Index count) {
-    f.left = rows_of(f.left, from, count, f.rank > 0 ? f.rank : f.cols);
-    f.rows = count;
-  };
-  if (first % b.rows == 0 && rows % b.rows == 0) {
-    cut(a, first / b.rows, rows / b.rows);
-  } else if (first / b.rows == (first + rows - 1) / b.rows) {
-    Index const p = first / b.rows;
-    cut(b, first - p * b.rows, rows);
-    cut(a, p, 1);
-  } else {
-    return std::nullopt;
-  }
   Index const rank = a.rank > 0 ? a.rank : b.rank;
   NetAdapterFactors out;
   out.adapter = Kronecker{.a_rows = a.rows,
@@ -107,26 +86,24 @@ inline std::optional<NetAdapterFactors> kronecker_factors(io::KroneckerForm cons
 
 }  // namespace detail
 
-/// Rows [first, first + rows) of a module with a strength as factors of a net's map; nothing for a
-/// form that a net does not compute with: Tucker's, embeddings, dense changes, DoRA, products with
-/// permuted rows, and rows of a Kronecker product that are no product.
+/// A module with a strength as factors of a net's map; nothing for a form that a net does not
+/// compute with: Tucker's, embeddings, dense changes, DoRA, products with permuted rows.
 inline std::optional<NetAdapterFactors> net_adapter_factors(io::AdapterModule const& module,
-                                                            double strength, Index first,
-                                                            Index rows) {
-  double const scale = module.scale * strength;
+                                                            double strength) {
   if (module.dora) {
     return std::nullopt;
   }
+  double const scale = module.scale * strength;
   if (auto const* const low_rank = std::get_if<io::LowRankForm>(&module.form)) {
-    return detail::low_rank_factors(*low_rank, scale, first, rows);
+    return detail::low_rank_factors(*low_rank, scale);
   }
   if (auto const* const kronecker = std::get_if<io::KroneckerForm>(&module.form)) {
-    return detail::kronecker_factors(*kronecker, scale, first, rows);
+    return detail::kronecker_factors(*kronecker, scale);
   }
   if (auto const* const gamma = std::get_if<io::ScaleForm>(&module.form)) {
     NetAdapterFactors out;
     out.adapter = ScaleBias{};
-    auto values = detail::rows_of(detail::finite_values(gamma->gamma), first, rows, 1);
+    auto values = detail::finite_values(gamma->gamma);
     for (double& value : values) {
       value = 1 + strength * (value - 1);
     }

@@ -126,24 +126,18 @@ private:
     std::vector<Rows> const places = rows_of(module, targets);
     bool const changes_weight = AdapterChange::changes_weight(module);
     bool const changes_bias = AdapterChange::changes_bias(module);
-    std::vector<NetAdapterFactors> factors;
-    if (module.replacement.empty()) {
-      for (Rows const& place : places) {
-        auto one = place.parameter.ends_with("embedding_table.weight")
-                       ? std::nullopt
-                       : net_adapter_factors(module, strength, place.module_first, place.rows);
-        if (one && !has_zero(*one)) {
-          factors.push_back(std::move(*one));
-        }
-      }
+    bool const on_one_map =
+        places.size() == 1 && !places.front().parameter.ends_with("embedding_table.weight");
+    std::optional<NetAdapterFactors> factors;
+    if (on_one_map && module.replacement.empty()) {
+      factors = net_adapter_factors(module, strength);
     }
-    bool const in_net = factors.size() == places.size();
+    bool const in_net = factors.has_value() && !has_zero(*factors);
     std::shared_ptr<AdapterChange> change;
     if (changes_bias || (changes_weight && !in_net)) {
       change = std::make_shared<AdapterChange>(module, strength);
     }
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      Rows const& place = places[i];
+    for (Rows const& place : places) {
       auto const size = [](Index n) { return static_cast<std::size_t>(n); };
       Edit edit{
           place.parameter, change, size(place.first), size(place.module_first), size(place.rows),
@@ -156,8 +150,8 @@ private:
         expect_first(place.parameter, module);
         edit.parameter = place.bias;
         edit.bias = true;
-        if (in_net && std::holds_alternative<ScaleBias>(factors[i].adapter.choice)) {
-          edit.gamma = factors[i].values.front().second;
+        if (in_net && std::holds_alternative<ScaleBias>(factors->adapter.choice)) {
+          edit.gamma = factors->values.front().second;
         }
         // A scale alone is on the bias already.
         if (edit.gamma.empty() || !module.bias.empty()) {
@@ -165,7 +159,7 @@ private:
         }
       }
       if (in_net) {
-        keep(place, std::move(factors[i]));
+        keep(place, std::move(*factors));
       }
     }
   }

@@ -2,6 +2,7 @@
 #include <dashi/checkpoints/combine.hpp>
 #include <dashi/checkpoints/extract.hpp>
 #include <dashi/checkpoints/fuse.hpp>
+#include <dashi/io/progress.hpp>
 #include <dashi/merging/private_folder.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -129,8 +130,11 @@ struct Pair {
   checkpoints::Extraction extract(checkpoints::ExtractOptions options) const {
     Context<Host> ctx;
     options.dtype = io::Dtype::f64;
-    return checkpoints::extract_adapter(ctx, io::Checkpoint(path("base")),
-                                        io::Checkpoint(path("tuned")), options);
+    io::ProgressCounter progress;
+    auto found = checkpoints::extract_adapter(ctx, io::Checkpoint(path("base")),
+                                              io::Checkpoint(path("tuned")), options, progress);
+    CHECK(progress.done() == progress.total());
+    return found;
   }
 
   /// The base with the adapter must be the tuned checkpoint to `tolerance`.
@@ -203,7 +207,10 @@ TEST_CASE("the search finds the split of a Kronecker change, on any number of th
       change[i] += 0.01 * noise[i];
     }
     for (std::size_t const threads : {1U, 3U}) {
-      auto const found = checkpoints::best_kronecker_split(change, 60, 80, 0.9, threads);
+      io::ProgressCounter progress;
+      auto const found =
+          checkpoints::best_kronecker_split(change, 60, 80, 0.9, threads, progress, 38407);
+      CHECK(progress.done() == 38407);
       REQUIRE(found.has_value());
       CHECK(std::array{found->p1, found->q1, found->p2, found->q2} ==
             std::array{split.p1, split.q1, split.p2, split.q2});
@@ -244,6 +251,10 @@ TEST_CASE("the search judges every split by what it keeps and by its numbers", "
   CHECK(share_of(*small) >= 0.4);
   CHECK_FALSE(checkpoints::best_kronecker_split(change, rows, channels, 0.999, 1).has_value());
   CHECK(checkpoints::kronecker_splits(7, 1, 1).empty());
+  io::ProgressCounter progress;
+  Values const none = random_values(7, 6);
+  CHECK_FALSE(checkpoints::best_kronecker_split(none, 7, 1, 0, 1, progress, 56).has_value());
+  CHECK(progress.done() == 56);
 }
 
 TEST_CASE("a change keeps the energy that was asked for, in the first form that does",

@@ -284,7 +284,7 @@ TEST_CASE("adapters of files run as weights that they are fused into", "[net_ada
     module.scale = scale;
     return file.modules.emplace_back(std::move(module));
   };
-  // Fused query, key and value: LoRA in block 0, Kronecker in block 1 with rows that thirds cut.
+  // Fused query, key and value: LoRA in block 0, Kronecker in block 1, across the thirds.
   Values const down = random(2 * 8);
   Values const up = random(24 * 2);
   add("blocks.0.attn.qkv", io::LowRankForm{tensor(down, {2, 8}), tensor(up, {24, 2}), {}, false},
