@@ -3,8 +3,8 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
-#include <dashi/linalg/decompose_numbered.hpp>
 
+#include "../portable/svd.hpp"
 #include "factor.hpp"
 #include "gemm.hpp"
 #include "provider.hpp"
@@ -27,9 +27,9 @@ struct Backend<Kokkos::HIP, provider::Hip> {
 
   template <FactorElement T>
   static void svd(Ctx& ctx, std::span<SvdCall<T> const> calls) {
-    for (SvdCall<T> const& call : calls) {
-      decompose_numbered(call, [&] { backends::hip::svd(ctx.exec(), handles(ctx), call); });
-    }
+    backends::portable::svd_by_shapes(
+        ctx.exec(), calls, backends::portable::worth_a_batch,
+        [&](SvdCall<T> const& call) { backends::hip::svd(ctx.exec(), handles(ctx), call); });
   }
 
   template <FactorElement T>

@@ -3,7 +3,6 @@
 
 #include <dashi/core/context.hpp>
 #include <dashi/linalg/backend.hpp>
-#include <dashi/linalg/decompose_numbered.hpp>
 #include <dashi/linalg/factor_call.hpp>
 
 #include "packed_gemm.hpp"
@@ -41,9 +40,7 @@ struct Backend<Exec, provider::Portable> {
 
   template <FactorElement T>
   static void svd(Context<Exec, provider::Portable>& ctx, std::span<SvdCall<T> const> calls) {
-    for (SvdCall<T> const& call : calls) {
-      decompose_numbered(call, [&] { backends::portable::svd(ctx.exec(), call); });
-    }
+    backends::portable::svd_by_shapes(ctx.exec(), calls, 1, [](SvdCall<T> const&) {});
   }
 
   template <FactorElement T>

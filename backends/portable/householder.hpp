@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include "row_team.hpp"
+#include "each_matrix.hpp"
 
 #include <Kokkos_Core.hpp>
 
@@ -18,6 +18,11 @@ struct Reflections {
   Index length;  ///< of a row
   T* rows;
   T* tau;
+
+  /// Those of matrix k of a batch, whose rows lie behind each other.
+  KOKKOS_INLINE_FUNCTION Reflections of(Index k) const {
+    return {count, length, rows + k * count * length, tau + k * count};
+  }
 };
 
 /// Makes reflection j from row j: the part from j on becomes a multiple of a unit vector. The
@@ -27,6 +32,8 @@ template <class T>
 struct MakeReflection {
   Reflections<T> h;
   Index j;
+
+  KOKKOS_INLINE_FUNCTION MakeReflection of(Index k) const { return {h.of(k), j}; }
 
   template <class Team>
   KOKKOS_INLINE_FUNCTION void operator()(Team const& team, Index) const {
@@ -68,6 +75,8 @@ struct ReflectRowsBehind {
   Reflections<T> h;
   Index j;
 
+  KOKKOS_INLINE_FUNCTION ReflectRowsBehind of(Index k) const { return {h.of(k), j}; }
+
   template <class Team>
   KOKKOS_INLINE_FUNCTION void operator()(Team const& team, Index i) const {
     reflect(team, h, j, h.rows + (j + 1 + i) * h.length);
@@ -80,6 +89,10 @@ struct ReflectBackward {
   Reflections<T> h;
   T* y;
 
+  KOKKOS_INLINE_FUNCTION ReflectBackward of(Index k) const {
+    return {h.of(k), y + k * h.count * h.length};
+  }
+
   template <class Team>
   KOKKOS_INLINE_FUNCTION void operator()(Team const& team, Index i) const {
     for (Index j = h.count - 1; j >= 0; --j) {
@@ -88,15 +101,14 @@ struct ReflectBackward {
   }
 };
 
-/// QR decomposition of rows' in place.
+/// QR decomposition of rows' in place, of each matrix.
 template <class Exec, class T>
-void factor_rows(Exec const& exec, Reflections<T> const& h) {
+void factor_rows(Exec const& exec, Reflections<T> const& h, Index matrices = 1) {
   for (Index j = 0; j < h.count; ++j) {
-    for_each_row("dashi::portable::qr", exec, 1, h.length, MakeReflection<T>{h, j});
-    if (j + 1 < h.count) {
-      for_each_row("dashi::portable::qr", exec, h.count - j - 1, h.length,
-                   ReflectRowsBehind<T>{h, j});
-    }
+    for_each_row_of_each("dashi::portable::qr", exec, matrices, 1, h.length,
+                         MakeReflection<T>{h, j});
+    for_each_row_of_each("dashi::portable::qr", exec, matrices, h.count - j - 1, h.length,
+                         ReflectRowsBehind<T>{h, j});
   }
 }
 

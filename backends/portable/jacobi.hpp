@@ -18,11 +18,25 @@ struct JacobiRows {
   int* rotated;  ///< how many of the pairs of a sweep were not yet orthogonal, a slot a pair
   T tolerance;   ///< of the cosine between rows
   T negligible;  ///< squared norms below are rounding errors or zero
+
+  KOKKOS_INLINE_FUNCTION Index pairs() const { return (size + 1) / 2; }
+  /// Those of matrix k of a batch, which lie behind each other.
+  KOKKOS_INLINE_FUNCTION JacobiRows of(Index k) const {
+    return {size,
+            x + k * size * size,
+            j == nullptr ? nullptr : j + k * size * size,
+            squares + k * size,
+            rotated + k * pairs(),
+            tolerance,
+            negligible};
+  }
 };
 
 template <class T>
 struct JacobiNorms {
   JacobiRows<T> rows;
+
+  KOKKOS_INLINE_FUNCTION JacobiNorms of(Index k) const { return {rows.of(k)}; }
 
   template <class Team>
   KOKKOS_INLINE_FUNCTION void operator()(Team const& team, Index i) const {
@@ -39,6 +53,8 @@ template <class T>
 struct JacobiStep {
   JacobiRows<T> rows;
   Index step;
+
+  KOKKOS_INLINE_FUNCTION JacobiStep of(Index k) const { return {rows.of(k), step}; }
 
   template <class Team>
   KOKKOS_INLINE_FUNCTION void operator()(Team const& team, Index pair) const {

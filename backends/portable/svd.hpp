@@ -2,19 +2,20 @@
 #pragma once
 
 #include <dashi/core/error.hpp>
+#include <dashi/linalg/decompose_numbered.hpp>
 #include <dashi/linalg/factor_call.hpp>
 
-#include "jacobi.hpp"
-#include "qr.hpp"
+#include "svd_work.hpp"
 
 #include <Kokkos_Core.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <numeric>
+#include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace dashi::backends::portable {
@@ -22,70 +23,43 @@ namespace dashi::backends::portable {
 /// Sweeps after which an iteration counts as failed; ten are usual.
 inline constexpr int most_sweeps = 40;
 
-/// Rotates the rows of X until all are orthogonal.
+/// Rotates the rows of each x until all are orthogonal. Gives the first matrix for which that did
+/// not end, or -1.
 template <class Exec, class T>
-void jacobi_sweeps(Exec const& exec, JacobiRows<T> const& rows,
-                   WorkVector<int, Exec> const& rotated) {
-  Index const pairs = (rows.size + 1) / 2;
+Index jacobi_sweeps(Exec const& exec, SvdWork<Exec, T> const& work, int most) {
+  JacobiRows<T> const rows = work.jacobi();
+  Index const pairs = rows.pairs();
   Index const steps = rows.size + rows.size % 2 - 1;
-  auto const host = Kokkos::create_mirror_view(rotated);
-  for (int sweep = 0; sweep < most_sweeps; ++sweep) {
-    for_each_row("dashi::portable::svd", exec, rows.size, rows.size, JacobiNorms<T>{rows});
-    Kokkos::deep_copy(exec, rotated, 0);
+  auto const rotated = Kokkos::create_mirror_view(work.rotated);
+  auto const done = Kokkos::create_mirror_view(work.done);
+  int const* const skip = work.done.data();
+  Index first = 0;
+  for (int sweep = 0; sweep < most && first < work.matrices; ++sweep) {
+    for_each_row_of_each("dashi::portable::svd", exec, work.matrices, rows.size, rows.size,
+                         JacobiNorms<T>{rows}, skip);
+    Kokkos::deep_copy(exec, work.rotated, 0);
     for (Index step = 0; step < steps; ++step) {
-      for_each_row("dashi::portable::svd", exec, pairs, 4 * rows.size, JacobiStep<T>{rows, step});
+      for_each_row_of_each("dashi::portable::svd", exec, work.matrices, pairs, 4 * rows.size,
+                           JacobiStep<T>{rows, step}, skip);
     }
-    Kokkos::deep_copy(exec, host, rotated);
+    Kokkos::deep_copy(exec, rotated, work.rotated);
     exec.fence("dashi::portable::svd");
-    if (std::accumulate(host.data(), host.data() + pairs, Index{0}) == 0) {
-      return;
+    for (Index k = 0; k < work.matrices; ++k) {
+      int const* const mine = rotated.data() + k * pairs;
+      done(static_cast<std::size_t>(k)) =
+          std::all_of(mine, mine + pairs, [](int n) { return n == 0; });
+    }
+    first = std::find(done.data(), done.data() + work.matrices, 0) - done.data();
+    if (first < work.matrices) {
+      Kokkos::deep_copy(exec, work.done, done);
     }
   }
-  throw ConvergenceError(
-      {.code = "no-convergence",
-       .file = {},
-       .place = "dashi::linalg::svd",
-       .found = "Jacobi rotations did not end in " + std::to_string(most_sweeps) + " sweeps",
-       .expected = {},
-       .advice = {}});
+  return first < work.matrices ? first : -1;
 }
-
-/// Writes the factors from the work matrices: row order[i] of X, divided by its norm, and row i of
-/// `reflected` are singular vectors i.
-template <class T>
-struct SvdFactors {
-  Index size;
-  Index length;
-  T const* x;
-  Index const* order;
-  T const* norms;
-  T const* reflected;
-
-  template <class Exec>
-  void write(Exec const& exec, T* u, Index ldu, T* vt, Index ldvt, bool tall) const {
-    auto const self = *this;
-    Kokkos::parallel_for(
-        "dashi::portable::svd", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, size),
-        KOKKOS_LAMBDA(Index i) {
-          T const* const from = self.x + self.order[i] * self.size;
-          T const norm = self.norms[i];
-          T const factor = norm > T{} ? T{1} / norm : T{1};
-          for (Index j = 0; j < self.size; ++j) {
-            T const value = from[j] * factor;
-            (tall ? vt[i * ldvt + j] : u[j * ldu + i]) = value;
-          }
-          for (Index j = 0; j < self.length; ++j) {
-            T const value = self.reflected[i * self.length + j];
-            (tall ? u[j * ldu + i] : vt[i * ldvt + j]) = value;
-          }
-        });
-  }
-};
 
 /// Completes rows [valid, size) of X, which are zero, to an orthonormal basis.
 template <class Exec, class T>
-void complete_basis(Exec const& exec, Index size, T* x, std::vector<Index> const& order,
-                    Index valid) {
+void complete_basis(Exec const& exec, Index size, T* x, Index const* order, Index valid) {
   auto const n = static_cast<std::size_t>(size);
   WorkMatrix<T, Exec> const rows("dashi::svd", n, n);
   WorkMatrix<T, Exec> const basis("dashi::svd", n, n);
@@ -95,7 +69,7 @@ void complete_basis(Exec const& exec, Index size, T* x, std::vector<Index> const
                                                                                   n);
   };
   for (Index i = 0; i < valid; ++i) {
-    Kokkos::deep_copy(exec, row(rows.data(), i), row(x, order[static_cast<std::size_t>(i)]));
+    Kokkos::deep_copy(exec, row(rows.data(), i), row(x, order[i]));
   }
   Reflections<T> const h{size, size, rows.data(), tau.data()};
   factor_rows(exec, h);
@@ -105,123 +79,132 @@ void complete_basis(Exec const& exec, Index size, T* x, std::vector<Index> const
       KOKKOS_LAMBDA(Index i) { q[i * size + i] = T{1}; });
   for_each_row("dashi::portable::svd", exec, size, size * size, ReflectBackward<T>{h, q});
   for (Index i = valid; i < size; ++i) {
-    Kokkos::deep_copy(exec, row(x, order[static_cast<std::size_t>(i)]), row(q, i));
+    Kokkos::deep_copy(exec, row(x, order[i]), row(q, i));
   }
 }
 
-/// Singular value decomposition by QR and one-sided Jacobi: the longer way of A becomes rows,
-/// W' = Q R; rotations J make the rows of R orthogonal, R = J' diag(s) Y; so W' = (Q J') diag(s) Y.
+/// Singular values of all, in descending order, from the lengths of the rows of x; the orders and
+/// lengths into work. Completes what has no direction. Fences.
+template <class Exec, class T>
+void take_values(Exec const& exec, SvdWork<Exec, T> const& work,
+                 std::span<linalg::SvdCall<T> const> calls, std::vector<T> const& scales) {
+  auto const n = static_cast<std::size_t>(work.size);
+  auto const squares = Kokkos::create_mirror_view(work.squares);
+  auto const order = Kokkos::create_mirror_view(work.order);
+  auto const norms = Kokkos::create_mirror_view(work.norms);
+  WorkVector<T, Exec> const device_values("dashi::svd", calls.size() * n);
+  auto const values = Kokkos::create_mirror_view(device_values);
+  Kokkos::deep_copy(exec, squares, work.squares);
+  exec.fence("dashi::portable::svd");
+  std::vector<Index> valid(calls.size());
+  for (std::size_t k = 0; k < calls.size(); ++k) {
+    T const* const square = squares.data() + k * n;
+    Index* const mine = order.data() + k * n;
+    std::iota(mine, mine + n, Index{0});
+    std::sort(mine, mine + n, [&](Index p, Index q) {
+      return square[p] != square[q] ? square[p] > square[q] : p < q;
+    });
+    for (std::size_t i = 0; i < n; ++i) {
+      bool const counts = square[mine[i]] > SvdWork<Exec, T>::tiny;
+      norms(k * n + i) = counts ? std::sqrt(square[mine[i]]) : T{};
+      values(k * n + i) = norms(k * n + i) / scales[k];
+      valid[k] += counts ? 1 : 0;
+    }
+  }
+  Kokkos::deep_copy(exec, work.order, order);
+  Kokkos::deep_copy(exec, work.norms, norms);
+  Kokkos::deep_copy(exec, device_values, values);
+  using Values = Kokkos::View<T*, typename Exec::memory_space, Kokkos::MemoryUnmanaged>;
+  for (std::size_t k = 0; k < calls.size(); ++k) {
+    Kokkos::deep_copy(exec, Values(calls[k].s, n), Values(device_values.data() + k * n, n));
+    if (work.vectors && valid[k] < work.size) {
+      complete_basis(exec, work.size, work.x.data() + k * n * n, order.data() + k * n, valid[k]);
+    }
+  }
+  exec.fence("dashi::portable::svd");
+}
+
+/// Singular value decompositions of matrices of one shape, by QR and one-sided Jacobi: the longer
+/// way of A becomes rows, W' = Q R; rotations J make the rows of R orthogonal, R = J' diag(s) Y; so
+/// W' = (Q J') diag(s) Y. Every kernel works on all matrices; each gets the bits that it gets
+/// alone. ConvergenceError names the first one that does not end. Fences.
+template <class Exec, class T>
+void svd_of_one_shape(Exec const& exec, std::span<linalg::SvdCall<T> const> calls,
+                      int sweeps = most_sweeps) {
+  SvdWork<Exec, T> const work(static_cast<Index>(calls.size()), calls[0]);
+  std::vector<T> scales;
+  for (linalg::SvdCall<T> const& call : calls) {
+    scales.push_back(scale_of(exec, call.a, call.m, call.n, call.lda));
+    work.load(exec, static_cast<Index>(scales.size()) - 1, call, scales.back());
+  }
+  factor_rows(exec, work.reflections(), work.matrices);
+  work.take_triangles(exec);
+  Index const endless = jacobi_sweeps(exec, work, sweeps);
+  if (endless >= 0) {
+    linalg::decompose_numbered(calls[static_cast<std::size_t>(endless)], [&] {
+      throw ConvergenceError(
+          {.code = "no-convergence",
+           .file = {},
+           .place = "dashi::linalg::svd",
+           .found = "Jacobi rotations did not end in " + std::to_string(sweeps) + " sweeps",
+           .expected = {},
+           .advice = {}});
+    });
+  }
+  for_each_row_of_each("dashi::portable::svd", exec, work.matrices, work.size, work.size,
+                       JacobiNorms<T>{work.jacobi()});
+  take_values(exec, work, calls, scales);
+  if (work.vectors) {
+    work.reflect_vectors(exec);
+    for (std::size_t k = 0; k < calls.size(); ++k) {
+      work.write_vectors(exec, static_cast<Index>(k), calls[k]);
+    }
+  }
+  exec.fence("dashi::portable::svd");
+}
+
+/// From so many matrices of one shape on, a device is used better by kernels on all of them than by
+/// its library on one after the other. A guess: not measured.
+inline constexpr std::size_t worth_a_batch = 4;
+
+/// Decompositions of any shapes: those of one shape together, in parts of the same size that take
+/// no more than `bytes` of work memory or are one matrix; by one(call) where `fewest` and more do
+/// not fit or are not there. Fences.
+template <class Exec, class T, class One>
+void svd_by_shapes(Exec const& exec, std::span<linalg::SvdCall<T> const> calls, std::size_t fewest,
+                   One const& one, std::size_t bytes = std::size_t{256} << 20) {
+  auto const shape = [](linalg::SvdCall<T> const& call) {
+    return std::tuple(std::min(call.m, call.n), std::max(call.m, call.n), call.u != nullptr);
+  };
+  std::vector<linalg::SvdCall<T>> sorted(calls.begin(), calls.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [&](auto const& a, auto const& b) { return shape(a) < shape(b); });
+  std::span<linalg::SvdCall<T> const> left(sorted);
+  while (!left.empty()) {
+    std::size_t alike = 1;
+    while (alike < left.size() && shape(left[alike]) == shape(left[0])) {
+      ++alike;
+    }
+    auto const most = std::max<std::size_t>(1, bytes / SvdWork<Exec, T>::bytes(left[0]));
+    std::size_t const parts = (alike + most - 1) / most;
+    for (std::size_t part = 0; part < parts; ++part) {
+      auto const mine =
+          left.subspan(alike * part / parts, alike * (part + 1) / parts - alike * part / parts);
+      if (mine.size() >= fewest) {
+        svd_of_one_shape(exec, mine);
+        continue;
+      }
+      for (linalg::SvdCall<T> const& call : mine) {
+        linalg::decompose_numbered(call, [&] { one(call); });
+      }
+    }
+    left = left.subspan(alike);
+  }
+}
+
 template <class Exec, class T>
 void svd(Exec const& exec, linalg::SvdCall<T> const& call) {
-  bool const tall = call.m >= call.n;
-  Index const size = std::min(call.m, call.n);
-  Index const length = std::max(call.m, call.n);
-  auto const n = static_cast<std::size_t>(size);
-  bool const vectors = call.u != nullptr;
-  WorkMatrix<T, Exec> const w("dashi::svd", n, static_cast<std::size_t>(length));
-  WorkMatrix<T, Exec> const x("dashi::svd", n, n);
-  WorkMatrix<T, Exec> const j("dashi::svd", vectors ? n : 0, vectors ? n : 0);
-  WorkVector<T, Exec> const tau("dashi::svd", n);
-  WorkVector<T, Exec> const squares("dashi::svd", n);
-  WorkVector<int, Exec> const rotated("dashi::svd", (n + 1) / 2);
-
-  T const scale = scale_of(exec, call.a, call.m, call.n, call.lda);
-  if (tall) {
-    transpose_into(exec, call.a, call.lda, call.m, call.n, w.data(), length, scale);
-  } else {
-    T* const to = w.data();
-    T const* const a = call.a;
-    Index const lda = call.lda;
-    Kokkos::parallel_for(
-        "dashi::portable::svd", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, size),
-        KOKKOS_LAMBDA(Index i) {
-          for (Index e = 0; e < length; ++e) {
-            to[i * length + e] = scale * a[i * lda + e];
-          }
-        });
-  }
-  Reflections<T> const h{size, length, w.data(), tau.data()};
-  factor_rows(exec, h);
-  {
-    T const* const columns = w.data();
-    T* const r = x.data();
-    T* const rotations = vectors ? j.data() : nullptr;
-    Kokkos::parallel_for(
-        "dashi::portable::svd", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, size),
-        KOKKOS_LAMBDA(Index i) {
-          for (Index e = i; e < size; ++e) {
-            r[i * size + e] = columns[e * length + i];
-          }
-          if (rotations != nullptr) {
-            rotations[i * size + i] = T{1};
-          }
-        });
-  }
-
-  // Rows this short are rounding errors of the longest, whose squared norm is at least 1/4 of the
-  // largest element's; their directions mean nothing, but they stay orthogonal as they are.
-  T const roundoff = std::numeric_limits<T>::epsilon();
-  T const tiny = std::numeric_limits<T>::min() / roundoff;
-  JacobiRows<T> const rows{size,
-                           x.data(),
-                           vectors ? j.data() : nullptr,
-                           squares.data(),
-                           rotated.data(),
-                           roundoff * std::sqrt(static_cast<T>(size)),
-                           tiny};
-  jacobi_sweeps(exec, rows, rotated);
-  for_each_row("dashi::portable::svd", exec, size, size, JacobiNorms<T>{rows});
-
-  auto const host_squares = Kokkos::create_mirror_view(squares);
-  Kokkos::deep_copy(exec, host_squares, squares);
-  exec.fence("dashi::portable::svd");
-  std::vector<Index> order(n);
-  std::iota(order.begin(), order.end(), Index{0});
-  std::sort(order.begin(), order.end(), [&](Index p, Index q) {
-    T const first = host_squares(static_cast<std::size_t>(p));
-    T const second = host_squares(static_cast<std::size_t>(q));
-    return first != second ? first > second : p < q;
-  });
-  WorkVector<Index, Exec> const device_order("dashi::svd", n);
-  WorkVector<T, Exec> const norms("dashi::svd", n);
-  WorkVector<T, Exec> const values("dashi::svd", n);
-  auto const host_order = Kokkos::create_mirror_view(device_order);
-  auto const host_norms = Kokkos::create_mirror_view(norms);
-  auto const host_values = Kokkos::create_mirror_view(values);
-  Index valid = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    T const square = host_squares(static_cast<std::size_t>(order[i]));
-    host_order(i) = order[i];
-    host_norms(i) = square > tiny ? std::sqrt(square) : T{};
-    host_values(i) = host_norms(i) / scale;
-    valid += square > tiny ? 1 : 0;
-  }
-  Kokkos::deep_copy(exec, device_order, host_order);
-  Kokkos::deep_copy(exec, norms, host_norms);
-  Kokkos::deep_copy(exec, values, host_values);
-  Kokkos::deep_copy(
-      exec, Kokkos::View<T*, typename Exec::memory_space, Kokkos::MemoryUnmanaged>(call.s, n),
-      values);
-  if (vectors) {
-    if (valid < size) {
-      complete_basis(exec, size, x.data(), order, valid);
-    }
-    WorkMatrix<T, Exec> const reflected("dashi::svd", n, static_cast<std::size_t>(length));
-    T* const to = reflected.data();
-    T const* const from = j.data();
-    Index const* const permutation = device_order.data();
-    Kokkos::parallel_for(
-        "dashi::portable::svd", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, size),
-        KOKKOS_LAMBDA(Index i) {
-          for (Index e = 0; e < size; ++e) {
-            to[i * length + e] = from[permutation[i] * size + e];
-          }
-        });
-    for_each_row("dashi::portable::svd", exec, size, size * length, ReflectBackward<T>{h, to});
-    SvdFactors<T>{size, length, x.data(), permutation, norms.data(), to}.write(
-        exec, call.u, call.ldu, call.vt, call.ldvt, tall);
-  }
-  exec.fence("dashi::portable::svd");
+  svd_of_one_shape(exec, std::span<linalg::SvdCall<T> const>(&call, 1));
 }
 
 }  // namespace dashi::backends::portable

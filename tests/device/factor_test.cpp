@@ -16,6 +16,8 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace factor_test {
@@ -163,6 +165,47 @@ void check_all_factors() {
   CHECK_THROWS_AS(linalg::singular_values(ctx, on_bad, s), ConvergenceError);
 }
 
+/// As many of one shape as are worked on together, and one of another.
+template <class Provider, class T>
+void check_batch() {
+  Context<Exec, Provider> ctx;
+  std::vector<HostMatrix<T>> matrices;
+  std::vector<DeviceMatrix<T>> a, u, vt;
+  std::vector<Kokkos::View<T*, typename Exec::memory_space>> s;
+  std::vector<linalg::SvdProblem<T, Exec>> problems;
+  for (auto const& [m, n] : {std::pair<Index, Index>{40, 30},
+                             {30, 40},
+                             {9, 9},
+                             {40, 30},
+                             {40, 30},
+                             {30, 40},
+                             {40, 30}}) {
+    matrices.push_back(random_matrix<T>(m, n));
+    for (T& value : matrices.back().values) {
+      value += static_cast<T>(matrices.size());
+    }
+    auto const k = static_cast<std::size_t>(std::min(m, n));
+    a.push_back(to_device(matrices.back()));
+    u.emplace_back("u", static_cast<std::size_t>(m), k);
+    vt.emplace_back("vt", k, static_cast<std::size_t>(n));
+    s.emplace_back("s", k);
+    problems.push_back({a.back(), u.back(), s.back(), vt.back()});
+  }
+  linalg::svd_batch(ctx, std::span<linalg::SvdProblem<T, Exec> const>(problems));
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    INFO("matrix " << i);
+    auto const m = matrices[i].rows;
+    auto const n = matrices[i].cols;
+    auto const values = test::host_copy(s[i]);
+    double const allowed = allowance<T>(m, n);
+    CHECK(defect(to_host<T>(u[i]), true) <= allowed);
+    CHECK(defect(to_host<T>(vt[i]), false) <= allowed);
+    CHECK(residual(matrices[i], to_host<T>(u[i]), values, to_host<T>(vt[i])) <=
+          allowed * linalg::frobenius_norm(ctx, a[i]));
+    CHECK(std::is_sorted(values.rbegin(), values.rend()));
+  }
+}
+
 template <class T>
 void check_leading_values() {
   Context<Exec> ctx;
@@ -190,6 +233,12 @@ TEMPLATE_TEST_CASE("the device's factorisations multiply to the matrix", "[devic
 TEMPLATE_TEST_CASE("portable factorisations on the device multiply to the matrix",
                    "[device][linalg]", DASHI_TEST_SCALARS(float, double)) {
   check_all_factors<provider::Portable, TestType>();
+}
+
+TEMPLATE_TEST_CASE("many decompositions on the device multiply to their matrices",
+                   "[device][linalg]", DASHI_TEST_SCALARS(float, double)) {
+  check_batch<DefaultProviderOf<Exec>, TestType>();
+  check_batch<provider::Portable, TestType>();
 }
 
 TEMPLATE_TEST_CASE("randomised decompositions find the leading singular values", "[device][linalg]",

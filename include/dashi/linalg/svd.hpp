@@ -128,9 +128,11 @@ void singular_values(Context<Exec, Provider>& ctx, A const& a, S const& s) {
   }
 }
 
-/// Many decompositions at once, of any shapes: on a host one thread a matrix, the largest first; on
-/// devices one matrix after the other. Fences. When one does not converge ConvergenceError says
-/// which ("matrix i"); the results of all are then unspecified.
+/// Many decompositions at once, of any shapes: by a host's library one thread a matrix, the largest
+/// first; by portable code, and on devices where four or more fit, in kernels on all matrices of
+/// one shape, as many as 256 MiB of work memory allow; others by a device's library, one after the
+/// other. Fences. When one does not converge ConvergenceError says which ("matrix i"); the
+/// results of all are then unspecified.
 template <class Exec, class Provider, class T>
 void svd_batch(Context<Exec, Provider>& ctx, std::span<SvdProblem<T, Exec> const> problems) {
   if constexpr (detail::require_svd<Exec, Provider, T>()) {

@@ -9,7 +9,9 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
@@ -307,6 +309,103 @@ TEMPLATE_LIST_TEST_CASE("svd_batch gives what svd gives", "[linalg]", Places) {
   CHECK_THROWS_AS(
       linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Exec> const>(problems)),
       ConvergenceError);
+}
+
+TEMPLATE_LIST_TEST_CASE("matrices of one shape are decomposed as each is alone", "[linalg]",
+                        Places) {
+  using Exec = typename TestType::Exec;
+  Context<Exec, typename TestType::Provider> ctx;
+  std::vector<Dense<float>> matrices;
+  std::vector<Factors<float>> factors;
+  std::vector<linalg::SvdProblem<float, Exec>> problems;
+  for (std::uint64_t i = 0; i < 7; ++i) {
+    bool const tall = i % 2 == 0;  // a shape and its transpose are worked on together
+    Index const rows = tall ? 24 : 17;
+    matrices.emplace_back(rows, 41 - rows).randomise(i);
+    factors.emplace_back(rows, 41 - rows);
+  }
+  for (Index i = 0; i < 24; ++i) {
+    for (Index j = 0; j < 17; ++j) {
+      matrices[2](i, j) = 0;                                           // of no direction
+      matrices[4](i, j) = 1e30F * static_cast<float>(i * j % 5 == 0);  // of low rank, and large
+      matrices[6](i, j) = i == j ? 1e-30F : 0;                         // nothing to rotate
+    }
+  }
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    problems.push_back(problem_of<float, Exec>(matrices[i], factors[i]));
+  }
+  linalg::svd_batch(ctx, std::span<linalg::SvdProblem<float, Exec> const>(problems));
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    INFO("matrix " << i);
+    check_factors(matrices[i], factors[i]);
+    auto const alone = decompose<TestType>(matrices[i]);
+    if constexpr (std::is_same_v<typename TestType::Provider, provider::Portable>) {
+      CHECK(alone.s == factors[i].s);
+      bool same = true;
+      for (Index k = 0; k < 17; ++k) {
+        for (Index e = 0; e < matrices[i].rows; ++e) {
+          same = same && alone.u.at(e, k) == factors[i].u.at(e, k);
+        }
+        for (Index e = 0; e < matrices[i].cols; ++e) {
+          same = same && alone.vt.at(k, e) == factors[i].vt.at(k, e);
+        }
+      }
+      CHECK(same);
+    }
+  }
+}
+
+TEST_CASE("matrices of one shape are decomposed in parts, few by another", "[linalg]") {
+  using Call = linalg::SvdCall<float>;
+  namespace portable = backends::portable;
+  Kokkos::DefaultHostExecutionSpace const exec;
+  std::vector<Dense<float>> matrices;
+  std::vector<Factors<float>> factors;
+  std::vector<Call> calls;
+  for (std::uint64_t i = 0; i < 7; ++i) {
+    matrices.emplace_back(i == 2 ? 5 : 9, 6).randomise(i);
+    factors.emplace_back(matrices.back().rows, 6);
+  }
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    Dense<float> const& a = matrices[i];
+    Factors<float>& f = factors[i];
+    calls.push_back({a.rows, a.cols, a.memory.data(), a.ld, f.u.memory.data(), f.u.ld, f.s.data(),
+                     f.vt.memory.data(), f.vt.ld, static_cast<Index>(10 + i)});
+  }
+  std::vector<Index> others;
+  auto const one = [&](Call const& call) { others.push_back(call.number); };
+  auto const run = [&](std::size_t fewest, std::size_t fit) {
+    others.clear();
+    for (Factors<float>& f : factors) {
+      std::fill(f.s.begin(), f.s.end(), -1.0F);
+    }
+    portable::svd_by_shapes(
+        exec, std::span<Call const>(calls), fewest, one,
+        fit * portable::SvdWork<Kokkos::DefaultHostExecutionSpace, float>::bytes(calls[0]));
+  };
+  run(1, 4);  // two parts of three
+  CHECK(others.empty());
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    check_factors(matrices[i], factors[i]);
+  }
+  run(4, 6);
+  CHECK(others == std::vector<Index>{12});
+  CHECK(factors[0].s[0] > 0);
+  run(4, 5);
+  CHECK(others == std::vector<Index>{12, 10, 11, 13, 14, 15, 16});
+  CHECK(factors[0].s[0] == -1);
+  run(1, 0);
+  CHECK(others.empty());
+  check_factors(matrices[6], factors[6]);
+
+  // Matrix 10 is orthogonal already, after its one sweep; the next one is not.
+  std::fill(matrices[0].memory.begin(), matrices[0].memory.end(), 0.0F);
+  for (Index i = 0; i < 6; ++i) {
+    matrices[0](i, i) = static_cast<float>(6 - i);
+  }
+  std::vector<Call> const tall{calls[0], calls[1], calls[3]};
+  CHECK(place_of_error([&] { portable::svd_of_one_shape(exec, std::span<Call const>(tall), 1); }) ==
+        "dashi::linalg::svd, matrix 11");
 }
 
 TEMPLATE_LIST_TEST_CASE("svd_batch says which matrix holds no numbers", "[linalg]", Places) {
