@@ -8,6 +8,7 @@
 #include <dashi/adapters/linear_input.hpp>
 #include <dashi/adapters/low_rank.hpp>
 #include <dashi/adapters/low_rank_magnitude.hpp>
+#include <dashi/adapters/merging.hpp>
 #include <dashi/adapters/one_of.hpp>
 #include <dashi/adapters/placement.hpp>
 #include <dashi/adapters/role.hpp>

@@ -9,3 +9,4 @@
 #include <dashi/backbones/factorised_layout.hpp>
 #include <dashi/backbones/factorised_weights.hpp>
 #include <dashi/backbones/linear.hpp>
+#include <dashi/backbones/linear_root.hpp>

@@ -86,6 +86,10 @@ public:
     scratch_bytes = scratch.peak();
   }
 
+  /// Whether the map is one product with a copy of its weight.
+  bool merged() const { return saved_.merged.extent(0) > 0; }
+  typename Map::Saved const& saved() const { return saved_; }
+
   StridedMatrix<P, Exec> y() const { return columns_of<P, Exec>(y_, gap_, map.shape().out); }
   std::vector<double> forward() {
     Kokkos::deep_copy(y_, other);

@@ -102,7 +102,8 @@ concept InputSide = !L::traits.transforms_input;
 /// backward turns dy into the gradient of what the inner stage gave, adds to the gradients of its
 /// trained parameters and to dx; materialise changes weight [out, in] and bias [out] the way
 /// forward changes y. saved is what forward keeps for backward, scratch the most that a call takes
-/// from ctx.scratch().
+/// from ctx.scratch(). A layer may have more: idle and reads_weight (stack.hpp), and what makes it
+/// a MergingLayer.
 template <class L, class A, class P, class E>
 concept AdapterLayer = adapter_parts::Traits<L> && adapter_parts::Constructible<L, A, P, E> &&
     adapter_parts::Parameters<L, P, E> && adapter_parts::Workspace<L> &&

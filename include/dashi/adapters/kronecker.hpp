@@ -5,6 +5,7 @@
 #include <dashi/adapters/kronecker_factor.hpp>
 #include <dashi/kernels/kronecker.hpp>
 #include <dashi/kernels/kronecker_adjoint.hpp>
+#include <dashi/kernels/kronecker_plan.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -70,8 +71,8 @@ private:
 /// y += scale (A ⊗ B) x, never formed. A begins as N(0, 1 / rows(A)^2) and B as zero, which the
 /// paper found best (section 4; the deviation is its code's).
 ///
-/// The steps are taken in the order of fewer multiply-adds, as plan_kronecker has it where nothing
-/// is merged; what lies between them is kept.
+/// The steps are taken in the order of fewer multiply-adds and what lies between them is kept, or
+/// the change is merged, as plan_kronecker has it for the number of rows; see MergingLayer.
 template <Precision P, ExecutionSpace Exec>
 class KroneckerLayer {
   using Real = typename P::storage;
@@ -82,7 +83,7 @@ public:
   using Shared = NothingShared<P, Exec>;
   struct Saved {
     Matrix<P, Exec> a, b;     ///< low-rank factors, formed
-    Matrix<P, Exec> between;  ///< [rows, between(order)]
+    Matrix<P, Exec> between;  ///< [rows, between(order)]; empty where the change is merged
   };
   using Scratch = Nothing;
 
@@ -93,10 +94,17 @@ public:
         a_(shape_.m1, shape_.n1, options.a_low_rank ? options.rank : 0),
         b_(shape_.m2, shape_.n2, options.b_low_rank ? options.rank : 0) {}
 
+  /// By the rates that kernels::MachineRatio has by default, so that bits depend on sizes alone.
+  bool merges(Index rows) const {
+    kernels::KroneckerUse const use{.rows = rows, .storage_bytes = sizeof(Real)};
+    return kernels::plan_kronecker(shape_, use, {}).merges();
+  }
+
   Saved saved(Arena& arena, Index rows) const {
     return {a_.memory(arena), b_.memory(arena),
             arena.matrix<Real, Exec>(rows, shape_.between(order_))};
   }
+  Saved merged_saved(Arena& arena, Index) const { return {a_.memory(arena), b_.memory(arena), {}}; }
   Scratch scratch(Arena& arena, Index rows) const {
     {
       Frame const materialise(arena);
@@ -111,7 +119,7 @@ public:
     }
     arena.vector<std::byte, Exec>(static_cast<Index>(
         std::max(kernels::kronecker_apply_scratch<Real, Exec>(shape_, order_, rows, true),
-                 kernels::kronecker_adjoint_scratch<Real, Exec>(shape_, order_, rows, true))));
+                 kernels::kronecker_adjoint_scratch<Real, Exec>(shape_, order_, rows))));
     return {};
   }
 
@@ -119,6 +127,12 @@ public:
                Saved const& saved) const {
     kernels::kronecker_apply(ctx, order_, scale_, a_.form(ctx, saved.a), b_.form(ctx, saved.b),
                              in.x, y, saved.between);
+  }
+
+  void merge(Context<Exec>& ctx, LinearInput<P, Exec> const& in, Matrix<P, Exec> weight,
+             Saved const& saved) const {
+    kernels::kronecker_merge(ctx, scale_, a_.form(ctx, saved.a), b_.form(ctx, saved.b), in.weight,
+                             weight);
   }
 
   void backward(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> dy,

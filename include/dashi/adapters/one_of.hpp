@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/adapters/concept.hpp>
+#include <dashi/adapters/merging.hpp>
 #include <dashi/adapters/stack.hpp>
 
 #include <cstddef>
@@ -72,9 +72,28 @@ public:
     return visit([](auto, auto const& layer) { return detail::reads_weight(layer); });
   }
 
+  bool merges(Index rows) const {
+    return visit([&]<std::size_t I>(At<I>, auto const& layer) {
+      if constexpr (MergingLayer<std::decay_t<decltype(layer)>, P, Exec>) {
+        return layer.merges(rows);
+      } else {
+        return false;
+      }
+    });
+  }
+
   Saved saved(Arena& arena, Index rows) const {
     return visit([&]<std::size_t I>(At<I>, auto const& layer) {
       return Saved(std::in_place_index<I>, layer.saved(arena, rows));
+    });
+  }
+  Saved merged_saved(Arena& arena, Index rows) const {
+    return visit([&]<std::size_t I>(At<I>, auto const& layer) {
+      if constexpr (MergingLayer<std::decay_t<decltype(layer)>, P, Exec>) {
+        return Saved(std::in_place_index<I>, layer.merged_saved(arena, rows));
+      } else {
+        return saved(arena, rows);
+      }
     });
   }
   Scratch scratch(Arena& arena, Index rows) const {
@@ -85,6 +104,14 @@ public:
                Saved const& saved) const {
     visit([&]<std::size_t I>(At<I>, auto const& layer) {
       layer.forward(ctx, in, y, std::get<I>(saved));
+    });
+  }
+  void merge(Context<Exec>& ctx, Input const& in, Matrix<P, Exec> weight,
+             Saved const& saved) const {
+    visit([&]<std::size_t I>(At<I>, auto const& layer) {
+      if constexpr (MergingLayer<std::decay_t<decltype(layer)>, P, Exec>) {
+        layer.merge(ctx, in, weight, std::get<I>(saved));
+      }
     });
   }
   void backward(Context<Exec>& ctx, Input const& in, StridedMatrix<P, Exec> dy,

@@ -71,7 +71,8 @@ public:
   using Saved = std::vector<typename Inner::Saved>;
   using Scratch = Nothing;
 
-  SeveralLayer(Context<Exec>& ctx, LinearShape map, Options const& options, Shared&) {
+  SeveralLayer(Context<Exec>& ctx, LinearShape map, Options const& options, Shared&)
+      : outputs_(map.out) {
     for (auto const& part : options.parts) {
       LinearShape const shape = part.shape(map);
       DASHI_EXPECTS(part.first >= 0 && shape.out > 0 && part.first + shape.out <= map.out,
@@ -82,6 +83,7 @@ public:
       stages_.push_back({Inner(ctx, shape, part.adapter, nothing), part.name, part.first, shape.out,
                          shape.out == map.out, part.adapter.count(shape) == 0});
       expect_weight_is_the_base(stages_.back());
+      apart_ = apart_ && all_apart(stages_.back());
     }
   }
 
@@ -100,10 +102,29 @@ public:
     return true;
   }
 
+  /// Where all adapters that change anything merge, and they change half of the outputs or more.
+  bool merges(Index rows) const {
+    for (Stage const& stage : stages_) {
+      if (!stage.idle && !stage.layer.merges(rows)) {
+        return false;
+      }
+    }
+    Index changed = outputs_;
+    for_each_unchanged([&](Index first, Index end) { changed -= end - first; });
+    return changed > 0 && 2 * changed >= outputs_;
+  }
+
   Saved saved(Arena& arena, Index rows) const {
     Saved result;
     for (Stage const& stage : stages_) {
       result.push_back(stage.layer.saved(arena, rows));
+    }
+    return result;
+  }
+  Saved merged_saved(Arena& arena, Index rows) const {
+    Saved result;
+    for (Stage const& stage : stages_) {
+      result.push_back(stage.layer.merged_saved(arena, rows));
     }
     return result;
   }
@@ -120,6 +141,19 @@ public:
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       Stage const& stage = stages_[i];
       stage.layer.forward(ctx, stage.input(in), stage.columns(y), saved[i]);
+    }
+  }
+  void merge(Context<Exec>& ctx, Input const& in, Matrix<P, Exec> weight,
+             Saved const& saved) const {
+    copy_unchanged(ctx, in.weight, weight);
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      Stage const& stage = stages_[i];
+      if (!stage.idle) {
+        auto mine = stage.input(in);
+        auto const target = stage.input({{}, weight, {}, {}}).weight;
+        mine.weight = apart_ ? mine.weight : target;
+        stage.layer.merge(ctx, mine, target, saved[i]);
+      }
     }
   }
   void backward(Context<Exec>& ctx, Input const& in, StridedMatrix<P, Exec> dy,
@@ -178,18 +212,61 @@ private:
     }
   };
 
+  /// Whether no stage before the last one changes outputs that it changes.
+  bool all_apart(Stage const& last) const {
+    return last.idle || std::all_of(stages_.begin(), stages_.end() - 1, [&](Stage const& stage) {
+             return stage.idle || stage.first + stage.outputs <= last.first ||
+                    last.first + last.outputs <= stage.first;
+           });
+  }
+
   /// Inside of what reads the weight no other changes the same outputs.
   void expect_weight_is_the_base(Stage const& last) const {
-    for (Stage const& stage : stages_) {
-      bool const apart =
-          stage.first + stage.outputs <= last.first || last.first + last.outputs <= stage.first;
-      DASHI_EXPECTS(&stage == &last || apart || stage.idle || !last.layer.reads_weight(),
-                    "DoRA must be the first adapter of its outputs: it takes norms of the base's "
-                    "weight");
+    DASHI_EXPECTS(!last.layer.reads_weight() || all_apart(last),
+                  "DoRA must be the first adapter of its outputs: it takes norms of the base's "
+                  "weight");
+  }
+
+  /// visit(first, end) for every range of outputs that no stage changes.
+  template <class Visit>
+  void for_each_unchanged(Visit const& visit) const {
+    for (Index row = 0; row < outputs_;) {
+      Index next = outputs_;
+      Index end = row;
+      for (Stage const& stage : stages_) {
+        if (!stage.idle && stage.first <= row) {
+          end = std::max(end, stage.first + stage.outputs);
+        } else if (!stage.idle) {
+          next = std::min(next, stage.first);
+        }
+      }
+      if (end <= row) {
+        visit(row, next);
+        end = next;
+      }
+      row = end;
     }
   }
 
+  /// Copies the rows of the weight that merging writes no sum into: all rows where adapters
+  /// overlap, since those are added in place.
+  void copy_unchanged(Context<Exec>& ctx, Matrix<P, Exec> base, Matrix<P, Exec> weight) const {
+    using Real = typename P::storage;
+    if (!apart_) {
+      Kokkos::deep_copy(ctx.exec(), weight, base);
+      return;
+    }
+    Index const in = static_cast<Index>(base.extent(1));
+    for_each_unchanged([&](Index first, Index end) {
+      Kokkos::deep_copy(ctx.exec(),
+                        matrix_over<Real, Exec>(weight.data() + first * in, end - first, in),
+                        matrix_over<Real, Exec>(base.data() + first * in, end - first, in));
+    });
+  }
+
   std::vector<Stage> stages_;
+  Index outputs_;
+  bool apart_ = true;  ///< no two change the same outputs
 };
 
 }  // namespace dashi

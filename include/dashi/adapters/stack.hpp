@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 
-#include <dashi/adapters/concept.hpp>
+#include <dashi/adapters/merging.hpp>
 
 #include <array>
 #include <concepts>
@@ -87,6 +87,26 @@ struct StackLayers<std::tuple<A...>, P, Exec> {
     ((reached = reached || at == I, before = before || (!reached && std::is_same_v<Kind, A>), ++at),
      ...);
     return before;
+  }
+  /// Whether no stage changes anything.
+  static bool idle(Layers const& layers) {
+    return std::apply([](auto const&... layer) { return (is_idle(layer) && ...); }, layers);
+  }
+  /// Whether stage From or one outside of it reads the weight of the base.
+  template <std::size_t From>
+  static bool read_weight(Layers const& layers) {
+    if constexpr (From < size) {
+      return reads_weight(std::get<From>(layers)) || read_weight<From + 1>(layers);
+    } else {
+      return false;
+    }
+  }
+  static constexpr bool first_merges() {
+    if constexpr (size > 0) {
+      return MergingLayer<std::tuple_element_t<0, Layers>, P, Exec>;
+    } else {
+      return false;
+    }
   }
   static constexpr bool any(bool AdapterTraits::*trait) {
     for (AdapterTraits const& t : traits) {

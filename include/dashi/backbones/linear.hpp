@@ -3,9 +3,8 @@
 
 #include <dashi/adapters/placement.hpp>
 #include <dashi/adapters/stack.hpp>
-#include <dashi/kernels/reduce.hpp>
+#include <dashi/backbones/linear_root.hpp>
 #include <dashi/kernels/scale_bias.hpp>
-#include <dashi/linalg/gemm.hpp>
 
 #include <array>
 #include <cstddef>
@@ -30,6 +29,7 @@ class Linear {
   using Layers = detail::StackLayers<Parts, P, Exec>;
   using Real = typename P::storage;
   static constexpr std::size_t stages = Layers::size;
+  static constexpr bool can_merge = Layers::first_merges();
 
 public:
   static constexpr bool has_weight = !Layers::replaces_weight();
@@ -46,17 +46,17 @@ public:
   struct Saved {
     typename Layers::Saved parts;
     std::array<Matrix<P, Exec>, stages> x;  ///< input inside stage k, where it transforms it
+    Matrix<P, Exec> merged;  ///< [out, in], with the change of stage 0, where that is merged
   };
 
   /// weight: [out, in], empty where a stage replaces it; bias: [out, 1].
   Linear(Context<Exec>& ctx, LinearShape shape, A const& options, Shared& shared,
          Parameter<P, Exec> weight, Parameter<P, Exec> bias)
       : shape_(shape),
-        weight_(std::move(weight)),
-        bias_(std::move(bias)),
+        root_{std::move(weight), std::move(bias)},
         layers_(make(ctx, shape, detail::StackParts<A>::of(options), shared,
                      std::make_index_sequence<stages>())) {
-    DASHI_EXPECTS(!reads_weight_from<1>(),
+    DASHI_EXPECTS(!Layers::template read_weight<1>(layers_),
                   "DoRA must be the first adapter of its map: it takes norms of the base's weight");
   }
 
@@ -72,6 +72,9 @@ public:
 
   Saved saved(Arena& arena, Index rows) const {
     Saved result;
+    if (merges(rows)) {
+      result.merged = arena.matrix<Real, Exec>(shape_.out, shape_.in);
+    }
     take_saved<0>(arena, rows, result);
     return result;
   }
@@ -91,7 +94,7 @@ public:
   void forward_activated(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
                          Matrix<P, Exec> pre, Matrix<P, Exec> y, Saved const& saved) const {
     if constexpr (!plain) {
-      if (!idle()) {
+      if (!idle() && !(stages == 1 && is_merged(saved))) {
         auto const argument = pre.extent(0) > 0 ? pre : y;
         forward(ctx, x, batch, argument, saved);
         Activation::apply(ctx, argument, y);
@@ -99,17 +102,15 @@ public:
       }
     }
     linalg::Epilogue<Real, Exec> epilogue;
-    epilogue.bias = bias_.vector();
     epilogue.activation = Activation::fused;
     epilogue.pre_activation = pre;
-    linalg::gemm(ctx, linalg::Op::none, x, linalg::Op::transpose, weight_.matrix(), y, {},
-                 epilogue);
+    root_.forward(ctx, root_input(ctx, input(x, batch), saved), y, epilogue);
   }
 
   /// Adds to the gradients of trained parameters and to dx; dy is overwritten.
   void backward(Context<Exec>& ctx, Matrix<P, Exec> x, Batch<P, Exec> const& batch,
                 StridedMatrix<P, Exec> dy, GradientSink<P, Exec>& dx, Saved const& saved) const {
-    DASHI_EXPECTS(!(weight_.trained() || bias_.trained()) || !reads_weight_from<0>(),
+    DASHI_EXPECTS(!root_.trained() || !Layers::template read_weight<0>(layers_),
                   "a map with DoRA cannot train its weight and its bias: freeze them");
     back<stages>(ctx, input(x, batch), dy, dx, saved);
   }
@@ -117,10 +118,7 @@ public:
   /// The weight and bias that the map stands for under a condition.
   void materialise(Context<Exec>& ctx, Condition condition, Matrix<P, Exec> weight,
                    Vector<P, Exec> bias) const {
-    if constexpr (has_weight) {
-      Kokkos::deep_copy(ctx.exec(), weight, weight_.matrix());
-    }
-    Kokkos::deep_copy(ctx.exec(), bias, bias_.vector());
+    root_.materialise(ctx, weight, bias);
     std::apply(
         [&](auto const&... layer) { (layer.materialise(ctx, condition, weight, bias), ...); },
         layers_);
@@ -134,33 +132,45 @@ public:
   /// Weight, bias and stages. `initial` and `weight_shape`, in files, are the weight's.
   void parameters(ParameterList<P, Exec>& list, Initial initial = {},
                   std::vector<Index> weight_shape = {}) const {
-    list.add("weight", weight_, ParameterKind::weight, trains_base, initial,
+    list.add("weight", root_.weight, ParameterKind::weight, trains_base, initial,
              std::move(weight_shape));
-    list.add("bias", bias_, ParameterKind::bias, trains_bias());
+    list.add("bias", root_.bias, ParameterKind::bias, trains_bias());
     adapter_parameters(list, initial);
   }
-  bool any_trained() const { return weight_.trained() || bias_.trained() || !idle(); }
+  bool any_trained() const { return root_.trained() || !idle(); }
   /// Whether no stage changes anything.
-  bool idle() const {
-    return std::apply([](auto const&... layer) { return (detail::is_idle(layer) && ...); },
-                      layers_);
-  }
+  bool idle() const { return Layers::idle(layers_); }
   static constexpr bool trains_bias() {
     return trains_base || !has_weight || Layers::any(&AdapterTraits::trains_bias);
   }
 
 private:
-  template <std::size_t K>
-  bool reads_weight_from() const {
-    if constexpr (K < stages) {
-      return detail::reads_weight(std::get<K>(layers_)) || reads_weight_from<K + 1>();
+  /// Whether stage 0 is merged: where that is cheaper, and the weight's copy takes no more memory
+  /// than the map's input and output.
+  bool merges([[maybe_unused]] Index rows) const {
+    if constexpr (can_merge) {
+      return shape_.out * shape_.in <= rows * (shape_.out + shape_.in) &&
+             std::get<0>(layers_).merges(rows);
     } else {
       return false;
     }
   }
+  static bool is_merged(Saved const& saved) { return can_merge && saved.merged.extent(0) > 0; }
+
+  /// With the weight, or with its copy, which it merges stage 0 into.
+  LinearInput<P, Exec> root_input([[maybe_unused]] Context<Exec>& ctx, LinearInput<P, Exec> in,
+                                  [[maybe_unused]] Saved const& saved) const {
+    if constexpr (can_merge) {
+      if (is_merged(saved)) {
+        std::get<0>(layers_).merge(ctx, in, saved.merged, std::get<0>(saved.parts));
+        in.weight = saved.merged;
+      }
+    }
+    return in;
+  }
 
   LinearInput<P, Exec> input(Matrix<P, Exec> x, Batch<P, Exec> const& batch) const {
-    return {x, weight_.matrix(), bias_.vector(), batch};
+    return {x, root_.weight.matrix(), root_.bias.vector(), batch};
   }
 
   template <std::size_t... I>
@@ -175,7 +185,13 @@ private:
   template <std::size_t K>
   void take_saved(Arena& arena, Index rows, Saved& result) const {
     if constexpr (K < stages) {
-      std::get<K>(result.parts) = std::get<K>(layers_).saved(arena, rows);
+      auto const& layer = std::get<K>(layers_);
+      auto& mine = std::get<K>(result.parts);
+      if constexpr (K == 0 && can_merge) {
+        mine = is_merged(result) ? layer.merged_saved(arena, rows) : layer.saved(arena, rows);
+      } else {
+        mine = layer.saved(arena, rows);
+      }
       if constexpr (Layers::traits[K].transforms_input) {
         result.x[K] = arena.matrix<Real, Exec>(rows, shape_.in);
       }
@@ -187,8 +203,7 @@ private:
   void take_scratch(Arena& arena, Index rows) const {
     Frame const frame(arena);
     if constexpr (N == 0) {
-      arena.vector<std::byte, Exec>(
-          static_cast<Index>(kernels::segment_sums_scratch_bytes<Real>(1, rows, shape_.out)));
+      root_.scratch(arena, rows);
     } else {
       if constexpr (Layers::traits[N - 1].transforms_input) {
         arena.matrix<Real, Exec>(rows, shape_.in);
@@ -219,9 +234,7 @@ private:
   void run(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> y,
            Saved const& saved) const {
     if constexpr (N == 0) {
-      linalg::Epilogue<Real, Exec> epilogue;
-      epilogue.bias = in.bias;
-      linalg::gemm(ctx, linalg::Op::none, in.x, linalg::Op::transpose, in.weight, y, {}, epilogue);
+      root_.forward(ctx, root_input(ctx, in, saved), y);
     } else {
       auto const& layer = std::get<N - 1>(layers_);
       auto const& mine = std::get<N - 1>(saved.parts);
@@ -233,7 +246,9 @@ private:
       } else if constexpr (!Layers::traits[N - 1].replaces_weight) {
         run<N - 1>(ctx, in, y, saved);
       }
-      layer.forward(ctx, in, y, mine);
+      if (N > 1 || !is_merged(saved)) {
+        layer.forward(ctx, in, y, mine);
+      }
       if constexpr (Layers::traits[N - 1].replaces_weight) {
         kernels::scale_bias<Real, Exec>(ctx, {}, in.bias, y);
       }
@@ -244,20 +259,14 @@ private:
   void back(Context<Exec>& ctx, LinearInput<P, Exec> const& in, StridedMatrix<P, Exec> dy,
             GradientSink<P, Exec>& dx, Saved const& saved) const {
     if constexpr (N == 0) {
-      bias_gradient(ctx, dy);
-      if (weight_.trained()) {
-        linalg::gemm(ctx, linalg::Op::transpose, dy, linalg::Op::none, in.x, weight_.gradient(),
-                     {1, 1});
-      }
-      if (dx.wanted()) {
-        double const beta = dx.beta();
-        linalg::gemm(ctx, linalg::Op::none, dy, linalg::Op::none, in.weight, dx.view(), {1, beta});
-      }
+      auto outer = in;
+      outer.weight = is_merged(saved) ? saved.merged : in.weight;
+      root_.backward(ctx, outer, dy, dx);
     } else {
       auto const& layer = std::get<N - 1>(layers_);
       auto const& mine = std::get<N - 1>(saved.parts);
       if constexpr (Layers::traits[N - 1].replaces_weight) {
-        bias_gradient(ctx, dy);
+        root_.bias_gradient(ctx, dy);
         layer.backward(ctx, in, dy, dx, mine);
       } else if constexpr (Layers::traits[N - 1].transforms_input) {
         layer.backward(ctx, in, dy, dx, mine);
@@ -269,21 +278,15 @@ private:
         back<N - 1>(ctx, inner, dy, inner_dx, saved);
         layer.transform_input_adjoint(ctx, in, inner_dx.view(), dx, mine);
       } else {
-        layer.backward(ctx, in, dy, dx, mine);
+        GradientSink<P, Exec> nobody;
+        layer.backward(ctx, in, dy, N == 1 && is_merged(saved) ? nobody : dx, mine);
         back<N - 1>(ctx, in, dy, dx, saved);
       }
     }
   }
 
-  void bias_gradient(Context<Exec>& ctx, StridedMatrix<P, Exec> dy) const {
-    if (bias_.trained()) {
-      kernels::column_sums(ctx, dy, bias_.gradient_vector(), 1);
-    }
-  }
-
   LinearShape shape_;
-  Parameter<P, Exec> weight_;
-  Parameter<P, Exec> bias_;
+  LinearRoot<P, Exec> root_;
   typename Layers::Layers layers_;
 };
 

@@ -30,6 +30,20 @@ Index kronecker_tile(KroneckerShape const& shape, KroneckerPath order, Index row
   }
 }
 
+/// Rows of a tile that the steps take at once. One thread takes so few that what a step leaves is
+/// still in its second-level cache for the next one; several threads take the tile, since starting
+/// them that often costs more. No sum is cut by it.
+template <class T, class Exec>
+Index kronecker_stride(Exec const& exec, KroneckerShape const& shape, KroneckerPath order,
+                       Index tile) {
+  if (!runs_on_host<Exec> || exec.concurrency() > 1) {
+    return tile;
+  }
+  constexpr Index cached = Index{1} << 18;
+  Index const row = static_cast<Index>(sizeof(T)) * std::max<Index>(1, shape.between(order));
+  return std::min(tile, std::max<Index>(64, cached / row / 64 * 64));
+}
+
 template <class T, class Exec>
 struct KroneckerScratch {
   MatrixOf<T, Exec> between;  ///< a tile's rows between the two steps
@@ -105,7 +119,8 @@ void kronecker_apply(Context<Exec, Provider>& ctx, KroneckerPath path, double sc
   }
   bool const b_first = path == KroneckerPath::b_first;
   mix_weights<T>(ctx, left, false, b_first ? scale : 1.0, scratch.weights.data());
-  Index const tile = detail::kronecker_tile<T, Exec>(shape, path, rows);
+  Index const tile = detail::kronecker_stride<T>(
+      ctx.exec(), shape, path, detail::kronecker_tile<T, Exec>(shape, path, rows));
   for (Index first = 0; first < rows; first += tile) {
     Index const count = std::min(tile, rows - first);
     Rows<T const> const x_tile = some_rows<T const>(in, first, count);

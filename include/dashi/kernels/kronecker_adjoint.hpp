@@ -104,11 +104,11 @@ std::size_t kronecker_adjoint_scratch(KroneckerShape const& shape, KroneckerPath
 /// dW is never formed. dA sums over T m2 (or T n2) numbers by a split and a tree of ours that
 /// depend on the extents alone; on hosts the sums within a part are ours too: the same bits on any
 /// number of threads, given what lies between the steps. dB is a product over T n1 (or T m1) rows:
-/// on hosts the provider's, whose split is its own; on devices its products of 2048 rows, added by
-/// our tree. `path` is that of dx; materialised takes the gradients in shape.cheaper_order().
-/// `saved`: what kronecker_apply kept in that order; empty: computed again. Shapes as there, dy [T,
-/// m1 m2], dx [T, n1 n2], dA and dB of accumulator type. Takes kronecker_adjoint_scratch bytes.
-/// Asynchronous.
+/// on hosts the provider's, one a kronecker_tile, whose split is its own; on devices its products
+/// of 2048 rows, added by our tree. `path` is that of dx; materialised takes the gradients in
+/// shape.cheaper_order(). `saved`: what kronecker_apply kept in that order; empty: computed again.
+/// Shapes as there, dy [T, m1 m2], dx [T, n1 n2], dA and dB of accumulator type. Takes
+/// kronecker_adjoint_scratch bytes. Asynchronous.
 template <class Exec, class Provider, class A, class B, class X, class DY>
 void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double scale, A const& a,
                        B const& b, X const& x, DY const& dy,
@@ -153,6 +153,10 @@ void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double 
                                              gradients.db,
                                              scratch.parts.data()};
   Index const step = detail::kronecker_tile<T, Exec>(shape, order, rows);
+  Index const stride = detail::kronecker_stride<T>(ctx.exec(), shape, order, step);
+  auto const dots_of = [&](Index row) {
+    return scratch.dots.data() + block_dot_terms<Exec>(row) * shape.m1 * shape.n1;
+  };
   for (Index first = 0; first < rows; first += step) {
     Index const count = std::min(step, rows - first);
     detail::KroneckerAdjointTile<T> tile;
@@ -162,12 +166,16 @@ void kronecker_adjoint(Context<Exec, Provider>& ctx, KroneckerPath path, double 
     tile.backward = some_rows(rows_of<T>(scratch.backward), 0, count);
     tile.again = saved.given() ? some_rows<T>(saved, first, count)
                                : some_rows(rows_of<T>(scratch.again), 0, count);
-    tile.dots = scratch.dots.data() + block_dot_terms<Exec>(first) * shape.m1 * shape.n1;
-    double const db_beta = first == 0 ? gradients.beta : 1;
-    if (order == KroneckerPath::b_first) {
-      detail::adjoint_b_first(ctx, work, tile, db_beta);
-    } else {
-      detail::adjoint_a_first(ctx, work, tile, db_beta);
+    for (Index at = 0; at < count; at += stride) {
+      auto const part = tile.rows(at, std::min(stride, count - at), dots_of(first + at));
+      if (order == KroneckerPath::b_first) {
+        detail::adjoint_b_first(ctx, work, part);
+      } else {
+        detail::adjoint_a_first(ctx, work, part);
+      }
+    }
+    if (work.want_db) {
+      detail::adjoint_second_factor(ctx, order, work, tile, first == 0 ? gradients.beta : 1);
     }
   }
   if (work.want_da) {

@@ -19,6 +19,16 @@ struct KroneckerAdjointTile {
   Rows<T> backward;  ///< half the way from dy to dx
   Rows<T> again;     ///< half the way from x to y
   AccumulatorOf<T>* dots;
+
+  /// Rows [first, first + count), whose dots begin at `part`.
+  KroneckerAdjointTile rows(Index first, Index count, AccumulatorOf<T>* part) const {
+    return {some_rows<T const>(x, first, count),
+            some_rows<T const>(dy, first, count),
+            dx.data == nullptr ? dx : some_rows(dx, first, count),
+            some_rows(backward, first, count),
+            some_rows(again, first, count),
+            part};
+  }
 };
 
 /// What all tiles have in common.
@@ -35,10 +45,10 @@ struct KroneckerAdjointWork {
   Acc* parts;
 };
 
-/// Z = A' G in blocks; dx = Z B, dA = G U', dB = Z' X.
+/// Z = A' G in blocks; dx = Z B, dA = G U'; dB = Z' X comes later, for more rows at once.
 template <class T, class Exec, class Provider>
 void adjoint_b_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const& work,
-                     KroneckerAdjointTile<T> const& tile, double db_beta) {
+                     KroneckerAdjointTile<T> const& tile) {
   using linalg::Op;
   KroneckerShape const& s = work.shape;
   bool const want_dx = tile.dx.data != nullptr;
@@ -55,16 +65,12 @@ void adjoint_b_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const
     }
     block_dots<T>(ctx, tile.dy, s.m1, read_only(tile.again), s.n1, tile.dots);
   }
-  if (work.want_db) {
-    transposed_block_product<T>(ctx, s.n1, read_only(tile.backward), tile.x, work.db, work.parts,
-                                {1, db_beta});
-  }
 }
 
-/// H = G B in blocks; dx = A' H, dA = H X', dB = G' V.
+/// H = G B in blocks; dx = A' H, dA = H X'; V for dB = G' V.
 template <class T, class Exec, class Provider>
 void adjoint_a_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const& work,
-                     KroneckerAdjointTile<T> const& tile, double db_beta) {
+                     KroneckerAdjointTile<T> const& tile) {
   using linalg::Op;
   KroneckerShape const& s = work.shape;
   bool const want_dx = tile.dx.data != nullptr;
@@ -77,12 +83,22 @@ void adjoint_a_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const
   if (work.want_da) {
     block_dots<T>(ctx, read_only(tile.backward), s.m1, tile.x, s.n1, tile.dots);
   }
-  if (work.want_db) {
-    if (!work.saved) {
-      mix<T>(ctx, work.weights, s.m1, s.n1, tile.x, tile.again, false);
-    }
-    transposed_block_product<T>(ctx, s.m1, tile.dy, read_only(tile.again), work.db, work.parts,
-                                {work.scale, db_beta});
+  if (work.want_db && !work.saved) {
+    mix<T>(ctx, work.weights, s.m1, s.n1, tile.x, tile.again, false);
+  }
+}
+
+/// dB of a tile: Z' X or G' V.
+template <class T, class Exec, class Provider>
+void adjoint_second_factor(Context<Exec, Provider>& ctx, KroneckerPath order,
+                           KroneckerAdjointWork<T> const& work, KroneckerAdjointTile<T> const& tile,
+                           double beta) {
+  if (order == KroneckerPath::b_first) {
+    transposed_block_product<T>(ctx, work.shape.n1, read_only(tile.backward), tile.x, work.db,
+                                work.parts, {1, beta});
+  } else {
+    transposed_block_product<T>(ctx, work.shape.m1, tile.dy, read_only(tile.again), work.db,
+                                work.parts, {work.scale, beta});
   }
 }
 

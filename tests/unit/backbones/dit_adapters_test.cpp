@@ -13,6 +13,8 @@
 
 #include "tiny_dit.hpp"
 
+#include <golden_case.hpp>
+
 namespace dit_adapters_test {
 
 namespace {
@@ -75,6 +77,29 @@ TEST_CASE("gradients of a DiT with an adapter of each kind", "[dit]") {
   std::get<3>(options) = krona();
   test::TinyDit<Net<Mixed>> dit(options, config);
   dit.check_gradients();
+}
+
+TEST_CASE("gradients of a DiT with merged adapters, the same bits where blocks run again",
+          "[dit]") {
+  auto config = test::tiny_config();
+  config.height = 16;
+  config.width_pixels = 18;
+  typename Net<OnAll>::Options const options{PlacedOptions<Additive>(Additive(krona()))};
+  test::TinyDit<Net<OnAll>> kept(options, config);
+  Arena arena;
+  auto const saved = kept.net.saved(arena, test::TinyDit<Net<OnAll>>::samples);
+  for (auto const& inner : saved.inner) {
+    CHECK(inner.fc1_saved.merged.extent(0) == 12);
+    CHECK(inner.fc2_saved.merged.extent(0) == 8);
+  }
+  CHECK(saved.patches.map.merged.extent(0) == 8);
+  config.recompute = Recompute::blocks;
+  test::TinyDit<Net<OnAll>> again(options, config);
+  auto const forward = kept.forward();
+  CHECK(forward == again.forward());
+  CHECK(test::relative_difference(kept.evaluate(), forward) < 1e-14);
+  CHECK(kept.all_gradients() == again.all_gradients());
+  kept.check_gradients();
 }
 
 TEST_CASE("a DiT counts its adapters as their formulas do", "[dit]") {

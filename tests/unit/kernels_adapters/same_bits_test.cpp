@@ -33,24 +33,28 @@ std::vector<HostMatrix> results(Exec const& exec) {
   ctx.reserve_scratch(std::size_t{1} << 24);
   std::vector<HostMatrix> all;
   Index const rows = 300;
+  Index const many = 1700;  // more than one thread takes at once
   kernels::KroneckerShape const s{3, 5, 20, 7};
   SpaceMatrix<T, Exec> const a(random_matrix<T>(s.m1, s.n1, 1)), b(random_matrix<T>(s.m2, s.n2, 2));
-  SpaceMatrix<T, Exec> const x(random_matrix<T>(rows, s.in(), 3));
-  SpaceMatrix<T, Exec> const dy(random_matrix<T>(rows, s.out(), 4));
+  SpaceMatrix<T, Exec> const many_x(random_matrix<T>(many, s.in(), 11));
+  SpaceMatrix<T, Exec> const many_dy(random_matrix<T>(many, s.out(), 12));
   for (KroneckerPath const path : {KroneckerPath::a_first, KroneckerPath::b_first}) {
-    SpaceMatrix<T, Exec> const y(rows, s.out()), dx(rows, s.in());
+    SpaceMatrix<T, Exec> const y(many, s.out()), dx(many, s.in());
     SpaceMatrix<Acc, Exec> const da(s.m1, s.n1), db(s.m2, s.n2);
-    kernels::kronecker_apply(ctx, path, 0.5, a.view(), b.view(), x.view(), y.view());
+    kernels::kronecker_apply(ctx, path, 0.5, a.view(), b.view(), many_x.view(), y.view());
     kernels::KroneckerGradients<T, Exec> g;
     g.dx = dx.view();
     g.da = da.view();
     g.db = db.view();
-    kernels::kronecker_adjoint(ctx, path, 0.5, a.view(), b.view(), x.view(), dy.view(), g);
+    kernels::kronecker_adjoint(ctx, path, 0.5, a.view(), b.view(), many_x.view(), many_dy.view(),
+                               g);
     for (HostMatrix const& m : {y.get(), dx.get(), da.get(), db.get()}) {
       all.push_back(m);
     }
   }
 
+  SpaceMatrix<T, Exec> const x(random_matrix<T>(rows, s.in(), 3));
+  SpaceMatrix<T, Exec> const dy(random_matrix<T>(rows, s.out(), 4));
   Index const rank = 45;
   SpaceMatrix<T, Exec> const ut(random_matrix<T>(rank, s.out(), 5));
   SpaceMatrix<T, Exec> const vt(random_matrix<T>(rank, s.in(), 6));
