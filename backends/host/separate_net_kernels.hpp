@@ -29,6 +29,8 @@ struct AttentionAdjointKernel;
 template <class T>
 struct DotKernel;
 template <class T>
+struct DotsAndMixKernel;
+template <class T>
 struct MixKernel;
 template <class T>
 struct FuseKernel;
@@ -75,6 +77,7 @@ struct SumKernel;
   DASHI_INSTANTIATE_KERNEL_X86(prefix, dashi::kernels::detail::AttentionKernel<T>)            \
   DASHI_INSTANTIATE_KERNEL_X86(prefix, dashi::kernels::detail::AttentionAdjointKernel<T>)     \
   DASHI_INSTANTIATE_KERNEL_X86(prefix, dashi::kernels::detail::DotKernel<T>)                  \
+  DASHI_INSTANTIATE_KERNEL_X86(prefix, dashi::kernels::detail::DotsAndMixKernel<T>)           \
   DASHI_INSTANTIATE_KERNEL_X86(prefix, dashi::kernels::detail::MixKernel<T>)                  \
   DASHI_INSTANTIATE_KERNEL_X86(prefix, dashi::kernels::detail::FuseKernel<T>)                 \
   DASHI_INSTANTIATE_KERNEL_X86(prefix, dashi::kernels::detail::LookUpKernel<T>)               \

@@ -11,6 +11,7 @@
 #include <dashi/kernels/column_scale.hpp>
 #include <dashi/kernels/embedding.hpp>
 #include <dashi/kernels/kronecker_dot.hpp>
+#include <dashi/kernels/kronecker_dots_and_mix.hpp>
 #include <dashi/kernels/kronecker_fuse.hpp>
 #include <dashi/kernels/kronecker_mix.hpp>
 #include <dashi/kernels/layer_norm_modulate_adjoint_rows.hpp>

@@ -2,8 +2,7 @@
 #pragma once
 
 #include <dashi/core/context.hpp>
-#include <dashi/kernels/kronecker_dot.hpp>
-#include <dashi/kernels/kronecker_mix.hpp>
+#include <dashi/kernels/kronecker_dots_and_mix.hpp>
 #include <dashi/kernels/kronecker_shape.hpp>
 #include <dashi/kernels/row_products.hpp>
 #include <dashi/kernels/transposed_product.hpp>
@@ -45,6 +44,21 @@ struct KroneckerAdjointWork {
   Acc* parts;
 };
 
+/// What is wanted of block_dots_and_mix.
+template <class T, class Exec, class Provider>
+void dots_or_mix(Context<Exec, Provider>& ctx, bool want_dots, Rows<T const> x, Index left,
+                 Rows<T const> y, Index right, AccumulatorOf<T>* partial, bool want_mix,
+                 AccumulatorOf<T> const* weights, Index outputs, Index inputs, Rows<T const> in,
+                 Rows<T> out) {
+  if (want_dots && want_mix) {
+    block_dots_and_mix<T>(ctx, x, left, y, right, partial, weights, outputs, inputs, in, out);
+  } else if (want_dots) {
+    block_dots<T>(ctx, x, left, y, right, partial);
+  } else if (want_mix) {
+    mix<T>(ctx, weights, outputs, inputs, in, out, false);
+  }
+}
+
 /// Z = A' G in blocks; dx = Z B, dA = G U'; dB = Z' X comes later, for more rows at once.
 template <class T, class Exec, class Provider>
 void adjoint_b_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const& work,
@@ -52,18 +66,14 @@ void adjoint_b_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const
   using linalg::Op;
   KroneckerShape const& s = work.shape;
   bool const want_dx = tile.dx.data != nullptr;
-  if (want_dx || work.want_db) {
-    mix<T>(ctx, work.transposed, s.n1, s.m1, tile.dy, tile.backward, false);
+  if (work.want_da && !work.saved) {
+    multiply_blocks<Exec, Provider, T>(ctx, s.n1, tile.x, Op::transpose, work.b, tile.again, {});
   }
+  dots_or_mix(ctx, work.want_da, tile.dy, s.m1, read_only(tile.again), s.n1, tile.dots,
+              want_dx || work.want_db, work.transposed, s.n1, s.m1, tile.dy, tile.backward);
   if (want_dx) {
     multiply_blocks<Exec, Provider, T>(ctx, s.n1, read_only(tile.backward), Op::none, work.b,
                                        tile.dx, {1, work.dx_beta});
-  }
-  if (work.want_da) {
-    if (!work.saved) {
-      multiply_blocks<Exec, Provider, T>(ctx, s.n1, tile.x, Op::transpose, work.b, tile.again, {});
-    }
-    block_dots<T>(ctx, tile.dy, s.m1, read_only(tile.again), s.n1, tile.dots);
   }
 }
 
@@ -80,12 +90,8 @@ void adjoint_a_first(Context<Exec, Provider>& ctx, KroneckerAdjointWork<T> const
   if (want_dx) {
     mix<T>(ctx, work.transposed, s.n1, s.m1, read_only(tile.backward), tile.dx, work.dx_beta == 1);
   }
-  if (work.want_da) {
-    block_dots<T>(ctx, read_only(tile.backward), s.m1, tile.x, s.n1, tile.dots);
-  }
-  if (work.want_db && !work.saved) {
-    mix<T>(ctx, work.weights, s.m1, s.n1, tile.x, tile.again, false);
-  }
+  dots_or_mix(ctx, work.want_da, read_only(tile.backward), s.m1, tile.x, s.n1, tile.dots,
+              work.want_db && !work.saved, work.weights, s.m1, s.n1, tile.x, tile.again);
 }
 
 /// dB of a tile: Z' X or G' V.

@@ -168,6 +168,23 @@ private:
   }
 };
 
+template <class Exec, class T>
+MixKernel<T> mix_kernel(AccumulatorOf<T> const* weights, Index outputs, Index inputs,
+                        Rows<T const> in, Rows<T> out, bool add_to) {
+  constexpr bool host = runs_on_host<Exec>;
+  Index const inner = outputs > 0 ? out.cols / outputs : 0;
+  return {weights,
+          outputs,
+          inputs,
+          inner,
+          in,
+          out,
+          add_to,
+          host ? outputs : Index{4},
+          host ? inner : Index{32 / sizeof(AccumulatorOf<T>)},
+          host};
+}
+
 /// to[i, j] = scale op(from)[i, j], dense.
 template <class T>
 struct MixWeights {
@@ -203,22 +220,10 @@ void mix_weights(Context<Exec, Provider>& ctx, Rows<T const> from, bool transpos
 template <class T, class Exec, class Provider>
 void mix(Context<Exec, Provider>& ctx, AccumulatorOf<T> const* weights, Index outputs, Index inputs,
          Rows<T const> in, Rows<T> out, bool add_to) {
-  Index const inner = outputs > 0 ? out.cols / outputs : 0;
-  if (in.rows == 0 || inner == 0) {
-    return;
+  auto const kernel = detail::mix_kernel<Exec, T>(weights, outputs, inputs, in, out, add_to);
+  if (in.rows > 0 && kernel.inner > 0) {
+    run_tasks("dashi::kernels::mix", ctx.exec(), kernel.tasks(), kernel);
   }
-  constexpr bool host = runs_on_host<Exec>;
-  detail::MixKernel<T> const kernel{weights,
-                                    outputs,
-                                    inputs,
-                                    inner,
-                                    in,
-                                    out,
-                                    add_to,
-                                    host ? outputs : Index{4},
-                                    host ? inner : Index{32 / sizeof(AccumulatorOf<T>)},
-                                    host};
-  run_tasks("dashi::kernels::mix", ctx.exec(), kernel.tasks(), kernel);
 }
 
 }  // namespace dashi::kernels
