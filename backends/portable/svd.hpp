@@ -167,9 +167,9 @@ void svd_of_one_shape(Exec const& exec, std::span<linalg::SvdCall<T> const> call
 /// its library on one after the other. A guess: not measured.
 inline constexpr std::size_t worth_a_batch = 4;
 
-/// Decompositions of any shapes: those of one shape together, in parts of the same size that take
-/// no more than `bytes` of work memory or are one matrix; by one(call) where `fewest` and more do
-/// not fit or are not there. Fences.
+/// Decompositions of any shapes: those of one shape together, in parts that take no more than
+/// `bytes` of work memory or are one matrix, of about the same size where that is `fewest` or more;
+/// by one(call) what is less than `fewest`. Fences.
 template <class Exec, class T, class One>
 void svd_by_shapes(Exec const& exec, std::span<linalg::SvdCall<T> const> calls, std::size_t fewest,
                    One const& one, std::size_t bytes = std::size_t{256} << 20) {
@@ -187,9 +187,11 @@ void svd_by_shapes(Exec const& exec, std::span<linalg::SvdCall<T> const> calls, 
     }
     auto const most = std::max<std::size_t>(1, bytes / SvdWork<Exec, T>::bytes(left[0]));
     std::size_t const parts = (alike + most - 1) / most;
-    for (std::size_t part = 0; part < parts; ++part) {
-      auto const mine =
-          left.subspan(alike * part / parts, alike * (part + 1) / parts - alike * part / parts);
+    bool const even = alike / parts >= fewest;
+    for (std::size_t part = 1, first = 0; first < alike; ++part) {
+      std::size_t const end = even ? alike * part / parts : std::min(first + most, alike);
+      auto const mine = left.subspan(first, end - first);
+      first = end;
       if (mine.size() >= fewest) {
         svd_of_one_shape(exec, mine);
         continue;

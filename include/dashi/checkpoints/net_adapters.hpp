@@ -126,10 +126,13 @@ private:
     std::vector<Rows> const places = rows_of(module, targets);
     bool const changes_weight = AdapterChange::changes_weight(module);
     bool const changes_bias = AdapterChange::changes_bias(module);
-    bool const on_one_map =
-        places.size() == 1 && !places.front().parameter.ends_with("embedding_table.weight");
+    // Several places are copies: a model's embedder, of which the net has one in every block.
+    bool const whole = std::all_of(places.begin(), places.end(), [&](Rows const& place) {
+      return place.module_first == 0 && place.rows == places.front().rows &&
+             !place.parameter.ends_with("embedding_table.weight");
+    });
     std::optional<NetAdapterFactors> factors;
-    if (on_one_map && module.replacement.empty()) {
+    if (whole && module.replacement.empty()) {
       factors = net_adapter_factors(module, strength);
     }
     bool const in_net = factors.has_value() && !has_zero(*factors);
@@ -159,7 +162,7 @@ private:
         }
       }
       if (in_net) {
-        keep(place, std::move(*factors));
+        keep(place, *factors);
       }
     }
   }

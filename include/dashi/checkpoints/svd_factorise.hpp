@@ -89,7 +89,7 @@ private:
     Index const depth = plan_.model.configuration.depth;
     // The weight, both factors, and what the decomposition takes of the same size.
     std::uint64_t const bytes =
-        6 * sizeof(double) * static_cast<std::uint64_t>(extents.out * extents.in);
+        8 * sizeof(double) * static_cast<std::uint64_t>(extents.out * extents.in);
     Index const together = std::clamp<Index>(static_cast<Index>(memory / bytes), 1,
                                              std::max(1, ctx_.exec().concurrency()));
     for (Index first = 0; first < depth; first += together) {

@@ -74,10 +74,10 @@ struct SvdTemporary {
 
 /// The singular value decompositions of many weights at once, as factors of gated layers.
 ///
-/// float or double. On a host each weight is one thread's work, the largest first
-/// (linalg::svd_batch). r below min(m, n) keeps the r largest components: the best approximation of
-/// that rank. Allocates as much memory as the factors U have, so not within a step. Fences. Throws
-/// ConvergenceError for NaN and infinities and where an iteration does not converge.
+/// float or double. As linalg::svd_batch shares the work. r below min(m, n) keeps the r largest
+/// components: the best approximation of that rank. Allocates as much memory as the factors U have,
+/// so not within a step. Fences. Throws ConvergenceError for NaN and infinities and where an
+/// iteration does not converge.
 template <class T, class Exec, class Provider>
 void gated_svd_factorise(Context<Exec, Provider>& ctx,
                          std::span<SvdTarget<T, Exec> const> targets) {

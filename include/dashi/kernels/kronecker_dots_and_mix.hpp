@@ -39,7 +39,7 @@ void block_dots_and_mix(Context<Exec, Provider>& ctx, Rows<T const> x, Index lef
                         Index right, AccumulatorOf<T>* partial, AccumulatorOf<T> const* weights,
                         Index outputs, Index inputs, Rows<T const> in, Rows<T> out) {
   if constexpr (runs_on_host<Exec>) {
-    if (x.rows > 0 && left > 0 && right > 0 && outputs > 0) {
+    if (x.rows > 0 && left > 0 && right > 0 && out.cols > 0) {
       run_tasks("dashi::kernels::block_dots_and_mix", ctx.exec(), block_dot_terms<Exec>(x.rows),
                 detail::DotsAndMixKernel<T>{
                     {x, y, left, right, x.cols / left, partial},

@@ -387,6 +387,64 @@ TEST_CASE("adapters of files run as weights that they are fused into", "[net_ada
   CHECK(distance(base.forward(), expected) > 1e-2);
 }
 
+TEST_CASE("an adapter of the model's embedder goes to the embedder of every block",
+          "[net_adapters]") {
+  auto config = test::tiny_config();
+  config.embedders = Embedders::per_block;
+  std::uint64_t seed = 50;
+  auto const lora_on = [&](std::string const& path) {
+    io::AdapterFile file;
+    io::AdapterModule module;
+    module.path = path;
+    module.form = io::LowRankForm{tensor(test::noise(20, ++seed), {2, 10}),
+                                  tensor(test::noise(16, ++seed), {8, 2}),
+                                  {},
+                                  false};
+    file.modules.push_back(module);
+    return file;
+  };
+  test::TinyDit<Net> base({}, config);
+  auto const dialect = io::Dialect::dit_diffusers;
+  NetAdapters adapters(config, model_of(dialect));
+  for (char const* const path :
+       {"transformer_blocks.1.norm1.emb.timestep_embedder.linear_1", "t_embedder.mlp.0"}) {
+    auto const file = lora_on(path);
+    adapters.add(file, io::resolve_adapter(file, base_of(base, dialect)).targets, 1);
+  }
+  REQUIRE(adapters.adapters().size() == 3);
+  CHECK(adapters.adapters()[0].map == "blocks.1.t_embedder.mlp.0");
+  CHECK(adapters.adapters()[1].map == "blocks.0.t_embedder.mlp.0");
+  CHECK(adapters.adapters()[2].map == "blocks.1.t_embedder.mlp.0");
+  Loaded with(adapters, base, config);
+  test::TinyDit<Net> fused({}, config);
+  for (auto const& entry : base.list) {
+    fused.list.find(entry.name)->parameter.write(std::span<double const>(base.value(entry.name)));
+  }
+  auto const change = [&](std::string const& name, std::uint64_t first) {
+    Values weight = base.value(name);
+    Values const down = test::noise(20, first);
+    Values const up = test::noise(16, first + 1);
+    for (std::size_t i = 0; i < 80; ++i) {
+      weight[i] += up[i / 10 * 2] * down[i % 10] + up[i / 10 * 2 + 1] * down[10 + i % 10];
+    }
+    return weight;
+  };
+  auto const write = [&](std::string const& name, Values const& weight) {
+    fused.list.find(name)->parameter.write(std::span<double const>(weight));
+  };
+  write("blocks.0.t_embedder.mlp.0.weight", change("blocks.0.t_embedder.mlp.0.weight", 53));
+  Values both = change("blocks.1.t_embedder.mlp.0.weight", 51);
+  Values const second = change("blocks.1.t_embedder.mlp.0.weight", 53);
+  Values const none = base.value("blocks.1.t_embedder.mlp.0.weight");
+  for (std::size_t i = 0; i < both.size(); ++i) {
+    both[i] += second[i] - none[i];
+  }
+  write("blocks.1.t_embedder.mlp.0.weight", both);
+  auto const expected = fused.forward();
+  CHECK(distance(with.dit.forward(), expected) < 1e-11);
+  CHECK(distance(base.forward(), expected) > 1e-3);
+}
+
 TEST_CASE("thirds of query, key and value go to rows of one map", "[net_adapters]") {
   auto const dialect = GENERATE(io::Dialect::dit_original, io::Dialect::dit_diffusers);
   auto const config = test::tiny_config();

@@ -37,7 +37,10 @@ Case const cases[] = {{{1, 1, 1, 1}, 1, 0},
                       {{5, 6, 3, 4}, 0, 0},
                       // several tiles of rows, by B first and by A first
                       {{1, 64, 128, 1}, 150, 0},
-                      {{64, 1, 1, 128}, 150, 1}};
+                      {{64, 1, 1, 128}, 150, 1},
+                      // several tiles, on one thread a few rows at once
+                      {{1, 16, 128, 1}, 700, 0},
+                      {{16, 1, 1, 128}, 700, 1}};
 Case const real_case{{8, 8, 144, 144}, 20, 0};
 
 template <class W, class T>

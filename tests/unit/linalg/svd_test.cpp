@@ -391,7 +391,10 @@ TEST_CASE("matrices of one shape are decomposed in parts, few by another", "[lin
   run(4, 6);
   CHECK(others == std::vector<Index>{12});
   CHECK(factors[0].s[0] > 0);
-  run(4, 5);
+  run(4, 5);  // even parts would be too small: five together and one alone
+  CHECK(others == std::vector<Index>{12, 16});
+  CHECK(factors[0].s[0] > 0);
+  run(4, 3);
   CHECK(others == std::vector<Index>{12, 10, 11, 13, 14, 15, 16});
   CHECK(factors[0].s[0] == -1);
   run(1, 0);
